@@ -1,0 +1,3 @@
+import type { Plugin } from 'esbuild'
+
+export declare function oneSharedChunk(entries: readonly string[], shared: readonly string[]): Plugin
