@@ -1,0 +1,11 @@
+export { errorCodes } from './codes.js'
+export type { SpiffeErrorCode } from './codes.js'
+export {
+  ClosedError,
+  InvalidInputError,
+  InvalidMaterialError,
+  SpiffeError,
+  UntrustedPeerError,
+  WorkloadApiError,
+} from './spiffe-error.js'
+export type { SpiffeErrorOptions, WorkloadApiErrorOptions } from './spiffe-error.js'
