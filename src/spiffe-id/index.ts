@@ -1,0 +1,2 @@
+export { SpiffeId } from './spiffe-id.js'
+export { TrustDomain } from './trust-domain.js'
