@@ -1,0 +1,54 @@
+import { InvalidInputError } from '../errors/index.js'
+import type { TrustDomain } from '../spiffe-id/index.js'
+import type { X509Bundle } from './x509-bundle.js'
+
+/** Where the X.509 authorities of a trust domain come from. Synchronous: it answers inside a TLS handshake. */
+export interface X509BundleSource {
+  /** The bundle of exactly this trust domain; `undefined` means that nothing of it is trusted. */
+  getX509Bundle(trustDomain: TrustDomain): X509Bundle | undefined
+}
+
+/** At most one bundle for each trust domain. Immutable. */
+export class X509BundleSet implements X509BundleSource, Iterable<X509Bundle> {
+  readonly #bundles = new Map<string, X509Bundle>()
+
+  /** @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` when two bundles are of one trust domain. */
+  constructor(bundles: Iterable<X509Bundle>) {
+    for (const bundle of bundles) {
+      const { name } = bundle.trustDomain
+      if (this.#bundles.has(name)) {
+        throw new InvalidInputError(
+          'ERR_INVALID_ARGUMENT',
+          `expected one bundle for each trust domain; ${name} has two`,
+        )
+      }
+      this.#bundles.set(name, bundle)
+    }
+    Object.freeze(this)
+  }
+
+  get size(): number {
+    return this.#bundles.size
+  }
+
+  getX509Bundle(trustDomain: TrustDomain): X509Bundle | undefined {
+    return this.#bundles.get(trustDomain.name)
+  }
+
+  [Symbol.iterator](): Iterator<X509Bundle> {
+    return this.#bundles.values()
+  }
+
+  equals(other: X509BundleSet): boolean {
+    if (this.size !== other.size) return false
+    for (const bundle of this) {
+      const theirs = other.getX509Bundle(bundle.trustDomain)
+      if (!theirs || !bundle.equals(theirs)) return false
+    }
+    return true
+  }
+
+  toJSON(): X509Bundle[] {
+    return [...this]
+  }
+}
