@@ -1,0 +1,254 @@
+import { UntrustedPeerError, WorkloadApiError } from '../errors/index.js'
+import type { Dialect, DialectName } from './dialects/dialect.js'
+import { icpDialect } from './dialects/icp.js'
+import { standardDialect } from './dialects/standard.js'
+import type { Endpoint } from './endpoint.js'
+import type { IcpMetadata } from './icp-metadata.js'
+import { CallFailed } from './wire/connection.js'
+import type { Connection, ConnectionOptions, OpenStream } from './wire/connection.js'
+import { ConnectionKeeper } from './wire/connection-keeper.js'
+import { errorOfStatus, Status } from './wire/status.js'
+import type { CallStatus } from './wire/status.js'
+
+/** The streams of the Workload API. */
+export type StreamMethod = 'x509Svids' | 'x509Bundles' | 'jwtBundles'
+
+export interface AgentStreamHandlers {
+  onMessage: (bytes: Uint8Array, dialect: Dialect) => void
+  onEnd: (end: StreamEnd) => void
+  onWarning?: (message: string) => void
+}
+
+export interface StreamEnd {
+  readonly status: CallStatus
+  readonly error: WorkloadApiError
+  /** The connection under the stream broke: no answer of the agent. */
+  readonly broken: boolean
+  /** The dialect in which the agent answered. */
+  readonly dialect: DialectName
+}
+
+export interface AgentOptions extends ConnectionOptions {
+  readonly dialect: DialectName | 'auto'
+  /** What an ICP agent is told about this workload; made when it is first needed. */
+  readonly icpMetadata: () => IcpMetadata
+}
+
+/** One unary call, once the dialect is known. */
+export interface UnaryCall<T> {
+  readonly path: string
+  readonly request: Uint8Array
+  readonly read: (response: Uint8Array) => T
+  /** Text of the request that must not appear in a message. */
+  readonly secret?: string | undefined
+}
+
+/** Metadata that every request carries, exactly once (Workload Endpoint §3). */
+const securityMetadata = { 'workload.spiffe.io': 'true' }
+
+const dialects = { spiffe: standardDialect, icp: icpDialect }
+
+/** Any answer but these shows that the method exists, and so which dialect the agent speaks. */
+const decides = new Set<number>([
+  Status.invalidArgument,
+  Status.permissionDenied,
+  Status.resourceExhausted,
+  Status.failedPrecondition,
+  Status.unauthenticated,
+])
+
+/**
+ * One agent: its connection, and the dialect that it speaks. The two dialects have disjoint paths, and an agent answers
+ * UNIMPLEMENTED for those of the other before any handler runs; so that answer, and no other, leads from one to the
+ * other. The standard comes first, because it needs nothing of the environment.
+ */
+export class Agent {
+  readonly endpoint: Endpoint
+  readonly #connections: ConnectionKeeper
+  readonly #forced: Dialect | undefined
+  readonly #icpMetadata: () => IcpMetadata
+  #metadata: IcpMetadata | undefined
+  #known: Dialect | undefined
+  /** An agent can only be exchanged for one of the other dialect where its connections break. */
+  #knownOn: Connection | undefined
+
+  constructor(endpoint: Endpoint, options: AgentOptions) {
+    this.endpoint = endpoint
+    this.#connections = new ConnectionKeeper(endpoint, options)
+    this.#forced = options.dialect === 'auto' ? undefined : dialects[options.dialect]
+    this.#known = this.#forced
+    this.#icpMetadata = options.icpMetadata
+  }
+
+  get dialect(): DialectName | undefined {
+    return this.#known?.name
+  }
+
+  /**
+   * Connects when necessary, and finds out the dialect when the call cannot do so itself.
+   * Rejects with a `WorkloadApiError`, or the signal's reason.
+   */
+  async connect(method: StreamMethod | 'unary', signal: AbortSignal): Promise<Connection> {
+    const connection = await this.#connections.get(signal)
+    if (method !== 'x509Svids' && !this.#known) await this.#identify(connection, signal)
+    return connection
+  }
+
+  /** The next call gets a connection of its own: this one may be dead without knowing it. */
+  renew(connection: Connection): void {
+    this.#connections.renew(connection)
+  }
+
+  close(): void {
+    this.#connections.close()
+  }
+
+  /** Opens a stream. Nothing is called back after `cancel()`. */
+  stream(connection: Connection, method: StreamMethod, handlers: AgentStreamHandlers): OpenStream {
+    if (method === 'x509Svids') return this.#x509Stream(connection, handlers)
+    const dialect = this.#known ?? standardDialect
+    const path = dialect.paths[method]
+    return connection.stream(path, new Uint8Array(0), securityMetadata, {
+      onMessage: (bytes) => handlers.onMessage(bytes, dialect),
+      onEnd: (status) => {
+        if (status.code === Status.unimplemented && this.#mayHaveChanged(connection)) {
+          // Not final yet: the next attempt asks in which dialect.
+          this.#known = undefined
+          handlers.onEnd(this.#end(connection, dialect, { ...status, code: Status.unavailable }, path))
+        } else handlers.onEnd(this.#end(connection, dialect, status, path))
+      },
+    })
+  }
+
+  /** Makes a unary call. Rejects with a `WorkloadApiError`, or the signal's reason. */
+  async call<T>(make: (dialect: Dialect) => UnaryCall<T>, signal: AbortSignal): Promise<T> {
+    const connection = await this.connect('unary', signal)
+    const dialect = this.#known ?? standardDialect
+    try {
+      return await this.#unary(connection, make(dialect), signal)
+    } catch (error) {
+      if (!(error instanceof WorkloadApiError) || error.grpcStatus !== Status.unimplemented) throw error
+      if (!this.#mayHaveChanged(connection)) throw error
+      await this.#identify(connection, signal)
+      if (this.#known === dialect || !this.#known) throw error
+      return this.#unary(connection, make(this.#known), signal)
+    }
+  }
+
+  /** Wraps what a decoder found wrong: `WorkloadApiError` with code `ERR_WORKLOAD_API_RESPONSE_INVALID`. */
+  read<T>(path: string, decode: () => T): T {
+    try {
+      return decode()
+    } catch (cause) {
+      // A token that does not hold is the peer's fault, not the agent's.
+      if (cause instanceof UntrustedPeerError) throw cause
+      const what = cause instanceof Error ? cause.message : String(cause)
+      throw new WorkloadApiError(
+        'ERR_WORKLOAD_API_RESPONSE_INVALID',
+        `the agent at ${this.endpoint.text} sent a message that cannot be used (${path}): ${what}`,
+        { endpoint: this.endpoint.text, grpcStatus: Status.ok, cause },
+      )
+    }
+  }
+
+  async #unary<T>(connection: Connection, call: UnaryCall<T>, signal: AbortSignal): Promise<T> {
+    const { path, request, read, secret } = call
+    let response: Uint8Array
+    try {
+      response = await connection.unary(path, request, securityMetadata, signal)
+    } catch (error) {
+      if (error instanceof CallFailed) throw errorOfStatus(this.endpoint, path, error.status, secret)
+      throw error
+    }
+    return this.read(path, () => read(response))
+  }
+
+  /** FetchX509SVID tells the dialect by itself: no second call is made for it. */
+  #x509Stream(connection: Connection, handlers: AgentStreamHandlers): OpenStream {
+    const first = this.#known ?? standardDialect
+    const order = this.#forced ? [first] : [first, first === standardDialect ? icpDialect : standardDialect]
+    let current: OpenStream | undefined
+    const start = (index: number): void => {
+      const dialect = order[index] as Dialect
+      const path = dialect.paths.x509Svids
+      let answered = false
+      current = connection.stream(path, new Uint8Array(0), this.#x509Metadata(dialect, handlers), {
+        onMessage: (bytes) => {
+          answered = true
+          this.#learn(dialect, connection)
+          handlers.onMessage(bytes, dialect)
+        },
+        onEnd: (status) => {
+          if (decides.has(status.code)) this.#learn(dialect, connection)
+          const unknownMethod = status.code === Status.unimplemented && !answered
+          if (unknownMethod && index + 1 < order.length) {
+            start(index + 1)
+            return
+          }
+          if (unknownMethod && !this.#forced) this.#known = undefined
+          const tried = unknownMethod ? order.map(({ paths }) => paths.x509Svids).join(' and ') : path
+          handlers.onEnd(this.#end(connection, dialect, status, tried))
+        },
+      })
+    }
+    start(0)
+    return { cancel: () => current?.cancel() }
+  }
+
+  /** Asks in which dialect the agent answers FetchX509SVID, and takes nothing from the answer. */
+  async #identify(connection: Connection, signal: AbortSignal): Promise<void> {
+    let onAbort: (() => void) | undefined
+    try {
+      await new Promise<void>((resolve, reject) => {
+        signal.throwIfAborted()
+        const stream = this.#x509Stream(connection, {
+          onMessage: () => {
+            stream.cancel()
+            resolve()
+          },
+          onEnd: ({ error }) => {
+            if (this.#known) resolve()
+            else reject(error)
+          },
+        })
+        onAbort = () => {
+          stream.cancel()
+          // The signal's reason is passed on unchanged.
+          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+          reject(signal.reason)
+        }
+        signal.addEventListener('abort', onAbort, { once: true })
+      })
+    } finally {
+      if (onAbort) signal.removeEventListener('abort', onAbort)
+    }
+  }
+
+  #learn(dialect: Dialect, connection: Connection): void {
+    this.#known = dialect
+    this.#knownOn = connection
+  }
+
+  #mayHaveChanged(connection: Connection): boolean {
+    return !this.#forced && this.#knownOn !== connection
+  }
+
+  /** The environment goes to an ICP endpoint only. */
+  #x509Metadata(dialect: Dialect, handlers: AgentStreamHandlers): Readonly<Record<string, string>> {
+    if (dialect.name !== 'icp') return securityMetadata
+    if (!this.#metadata) {
+      this.#metadata = this.#icpMetadata()
+      for (const warning of this.#metadata.warnings) handlers.onWarning?.(warning)
+    }
+    return { ...this.#metadata.entries, ...securityMetadata }
+  }
+
+  #end(connection: Connection, dialect: Dialect, status: CallStatus, path: string): StreamEnd {
+    return {
+      status,
+      error: errorOfStatus(this.endpoint, path, status),
+      broken: status.code === Status.unavailable && !connection.usable,
+      dialect: dialect.name,
+    }
+  }
+}

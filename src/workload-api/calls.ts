@@ -1,0 +1,115 @@
+import { ClosedError } from '../errors/index.js'
+import { callOut, Latest } from '../flow/index.js'
+import type { Agent, StreamMethod, UnaryCall } from './agent.js'
+import type { BackoffStrategy } from './backoff.js'
+import { withDeadline } from './deadline.js'
+import type { CallOptions } from './deadline.js'
+import type { Decoded } from './decode/x509-context.js'
+import type { Dialect } from './dialects/dialect.js'
+import { fetchFirst } from './fetch-first.js'
+import { Watch } from './watch.js'
+import type { WatchEvent, WatchHandlers } from './watch.js'
+
+export interface WatchOptions {
+  /** Ends the iteration with the signal's own reason. */
+  signal?: AbortSignal | undefined
+  /** Called for everything that happens besides values. */
+  onEvent?: ((event: WatchEvent) => void) | undefined
+  /** How long to wait before the stream is opened again. Default the client's. */
+  backoff?: BackoffStrategy | undefined
+}
+
+/** One stream of the Workload API: how its messages become values, and when two of them say the same. */
+export interface StreamOf<T> {
+  readonly method: StreamMethod
+  readonly decode: (bytes: Uint8Array, dialect: Dialect) => Decoded<T>
+  readonly equals: (a: T, b: T) => boolean
+}
+
+/** The ways to make a call, whichever call it is: once, as a watch, as an iteration. They end together. */
+export class Calls {
+  readonly #agent: Agent
+  readonly #backoff: BackoffStrategy
+  readonly #firstMessageTimeoutMs: number
+  readonly #closing = new AbortController()
+  readonly #watches = new Set<{ close: () => void }>()
+
+  constructor(agent: Agent, backoff: BackoffStrategy, firstMessageTimeoutMs: number) {
+    this.#agent = agent
+    this.#backoff = backoff
+    this.#firstMessageTimeoutMs = firstMessageTimeoutMs
+  }
+
+  unary<T>(options: CallOptions, make: (dialect: Dialect) => UnaryCall<T>): Promise<T> {
+    return withDeadline(this.#agent.endpoint, options, this.#closing.signal, (signal) => this.#agent.call(make, signal))
+  }
+
+  fetch<T>({ method, decode }: StreamOf<T>, options: CallOptions): Promise<T> {
+    return withDeadline(this.#agent.endpoint, options, this.#closing.signal, (signal) =>
+      fetchFirst(this.#agent, method, decode, signal),
+    )
+  }
+
+  follow<T>({ method, decode }: StreamOf<T>, handlers: WatchHandlers<T>, backoff = this.#backoff): Watch<T> {
+    this.#closing.signal.throwIfAborted()
+    const watch = new Watch({
+      agent: this.#agent,
+      method,
+      decode,
+      backoff,
+      firstMessageTimeoutMs: this.#firstMessageTimeoutMs,
+      handlers,
+      onClose: () => this.#watches.delete(watch),
+    })
+    this.#watches.add(watch)
+    watch.start()
+    return watch
+  }
+
+  iterate<T>(stream: StreamOf<T>, options: WatchOptions): AsyncIterableIterator<T, undefined> {
+    const { signal, onEvent, backoff } = options
+    signal?.throwIfAborted()
+    const latest = new Latest<T>()
+    let newest: { value: T } | undefined
+    const handlers: WatchHandlers<T> = {
+      onValue: (value) => {
+        // Equal updates wake nobody.
+        if (newest && stream.equals(newest.value, value)) return
+        newest = { value }
+        latest.set(value)
+      },
+      onEvent: (event) => {
+        if (onEvent) callOut(() => onEvent(event))
+      },
+      onStop: (error) => latest.end(error),
+    }
+    const watch = this.follow(stream, handlers, backoff)
+    const onClose = () => latest.end(this.#closing.signal.reason)
+    const finish = () => {
+      watch.close()
+      signal?.removeEventListener('abort', finish)
+      this.#closing.signal.removeEventListener('abort', onClose)
+    }
+    signal?.addEventListener('abort', finish, { once: true })
+    this.#closing.signal.addEventListener('abort', onClose, { once: true })
+    const reader = latest.iterate({ signal })
+    return {
+      next: () => reader.next(),
+      return: async () => {
+        finish()
+        await reader.return?.()
+        return { done: true, value: undefined }
+      },
+      [Symbol.asyncIterator]() {
+        return this
+      },
+    }
+  }
+
+  close(): void {
+    this.#closing.abort(new ClosedError('the Workload API client'))
+    for (const watch of this.#watches) watch.close()
+    this.#watches.clear()
+    this.#agent.close()
+  }
+}

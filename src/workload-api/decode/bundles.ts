@@ -1,0 +1,49 @@
+import { X509Bundle } from '../../bundle/index.js'
+import { TrustDomain } from '../../spiffe-id/index.js'
+import type { CompleteLimits } from '../limits.js'
+import { unusable, within } from './unusable.js'
+
+/** One bundle of a message. The lists of revoked certificates are the message's, so each bundle carries them. */
+export function decodeX509Bundle(
+  trustDomain: TrustDomain,
+  der: Uint8Array,
+  crls: readonly Uint8Array[],
+  limits: CompleteLimits,
+): X509Bundle {
+  const bundle = within(`bundle of ${trustDomain.name}`, () => X509Bundle.parse(trustDomain, der))
+  const { length } = bundle.authorities
+  if (length > limits.maxCertificatesPerBundle) {
+    throw unusable(
+      `the bundle of ${trustDomain.name} holds ${length} certificates, more than the ${limits.maxCertificatesPerBundle} allowed (maxCertificatesPerBundle)`,
+    )
+  }
+  return crls.length === 0 ? bundle : X509Bundle.fromAuthorities(trustDomain, bundle.authorities, crls)
+}
+
+/** What is wrong with revocation lists: each said once, for every bundle of a message carries the same lists. */
+export function crlWarnings(bundles: Iterable<X509Bundle>, now: Date): string[] {
+  const faults = [...bundles].flatMap((bundle) => bundle.crlFaults(now))
+  return [...new Set(faults.map(({ message }) => `a revocation list of the message: ${message}`))]
+}
+
+/**
+ * The trust domain that a key of a bundle map names: `spiffe://td`, or the bare name.
+ * A path, capitals and everything else that a trust domain has not are refused.
+ */
+export function decodeBundleKey(key: string): TrustDomain {
+  return within('key of a bundle', () => TrustDomain.parse(key))
+}
+
+/** Refuses two keys that name one trust domain, `td` and `spiffe://td`. */
+export function decodeBundleKeys<T>(bundles: ReadonlyMap<string, T>, limits: CompleteLimits): [TrustDomain, T][] {
+  if (bundles.size > limits.maxBundles) {
+    throw unusable(`it holds ${bundles.size} bundles, more than the ${limits.maxBundles} allowed (maxBundles)`)
+  }
+  const seen = new Set<string>()
+  return [...bundles].map(([key, value]) => {
+    const trustDomain = decodeBundleKey(key)
+    if (seen.has(trustDomain.name)) throw unusable(`it has two bundles of ${trustDomain.name}`)
+    seen.add(trustDomain.name)
+    return [trustDomain, value]
+  })
+}

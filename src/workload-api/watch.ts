@@ -1,0 +1,237 @@
+import { linkAbort, sleep } from '../flow/index.js'
+import { WorkloadApiError } from '../errors/index.js'
+import type { Agent, StreamEnd, StreamMethod } from './agent.js'
+import type { BackoffStrategy, FailureKind } from './backoff.js'
+import type { Decoded } from './decode/x509-context.js'
+import type { Dialect, DialectName } from './dialects/dialect.js'
+import type { Connection } from './wire/connection.js'
+import { Status } from './wire/status.js'
+
+/** What a watch tells besides values. */
+export type WatchEvent =
+  /** A connection is being made. */
+  | { readonly type: 'connecting' }
+  /** The stream is open; nothing has come through it yet. */
+  | { readonly type: 'open' }
+  /** A message was discarded whole; the stream goes on. */
+  | { readonly type: 'discarded'; readonly error: WorkloadApiError }
+  /** A message was used, and something about it was peculiar. */
+  | { readonly type: 'warning'; readonly message: string }
+  /** The agent has no identity for this workload, now. */
+  | { readonly type: 'denied'; readonly error: WorkloadApiError; readonly dialect: DialectName | undefined }
+  /** The stream will be opened again. */
+  | {
+      readonly type: 'retry'
+      readonly error: WorkloadApiError
+      readonly kind: FailureKind
+      /** Failures of this kind in a row, this one included. */
+      readonly attempt: number
+      readonly delayMs: number
+    }
+
+export interface WatchHandlers<T> {
+  /** A valid message. */
+  onValue: (value: T) => void
+  onEvent: (event: WatchEvent) => void
+  /** The watch has ended for good: asking again will not help. */
+  onStop: (error: WorkloadApiError) => void
+}
+
+export interface WatchSettings<T> {
+  readonly agent: Agent
+  readonly method: StreamMethod
+  readonly decode: (bytes: Uint8Array, dialect: Dialect) => Decoded<T>
+  readonly backoff: BackoffStrategy
+  /** Longest silence before the first message of a stream. */
+  readonly firstMessageTimeoutMs: number
+  readonly handlers: WatchHandlers<T>
+  readonly onClose: () => void
+}
+
+/** At most one stream in this time is opened without a delay: an agent that sends and hangs up must not set the pace. */
+const immediateEveryMs = 1_000
+
+/** How one stream, or the attempt to open it, ended. */
+interface Outcome {
+  readonly kind: FailureKind
+  readonly error: WorkloadApiError
+  readonly terminal?: boolean
+  readonly denied?: DialectName | undefined
+}
+
+/** A stream that is opened again whenever it ends. Holds no process; ends with `close()` or a final answer. */
+export class Watch<T> {
+  readonly #settings: WatchSettings<T>
+  readonly #ending = new AbortController()
+  #wake: () => void = () => undefined
+  #kind: FailureKind | undefined
+  #attempt = 0
+  #since = 0
+  #immediateAt = -Infinity
+
+  constructor(settings: WatchSettings<T>) {
+    this.#settings = settings
+  }
+
+  start(): void {
+    // Only a fault of our own gets past the loop's handling.
+    void this.#run()
+  }
+
+  /** Opens a fresh stream on a fresh connection now, whether this one waits, listens or is dead without knowing it. */
+  refresh(): void {
+    this.#wake()
+  }
+
+  close(): void {
+    if (this.#ending.signal.aborted) return
+    this.#ending.abort()
+    this.#settings.onClose()
+  }
+
+  async #run(): Promise<void> {
+    while (!this.#closed()) {
+      const outcome = await this.#stream()
+      if (this.#closed() || outcome === 'refresh') continue
+      if (outcome.terminal) {
+        this.close()
+        this.#settings.handlers.onStop(outcome.error)
+        return
+      }
+      await this.#wait(outcome)
+    }
+  }
+
+  // A method, because the compiler would take the signal for unchanged across an await.
+  #closed(): boolean {
+    return this.#ending.signal.aborted
+  }
+
+  /** Opens one stream and follows it to its end. */
+  async #stream(): Promise<Outcome | 'refresh'> {
+    const { agent, method, handlers } = this.#settings
+    const link = linkAbort([this.#ending.signal])
+    let connection: Connection | undefined
+    try {
+      handlers.onEvent({ type: 'connecting' })
+      this.#wake = () => {
+        link.abort('refresh')
+      }
+      connection = await agent.connect(method, link.signal)
+      return await this.#follow(connection, link.signal)
+    } catch (error) {
+      if (link.signal.aborted) return 'refresh'
+      if (error instanceof WorkloadApiError) return judgeConnect(error)
+      throw error
+    } finally {
+      if (link.signal.aborted && connection && !this.#ending.signal.aborted) agent.renew(connection)
+      link.release()
+    }
+  }
+
+  #follow(connection: Connection, signal: AbortSignal): Promise<Outcome> {
+    const { agent, method, handlers, firstMessageTimeoutMs } = this.#settings
+    return new Promise((resolve, reject) => {
+      signal.throwIfAborted()
+      const settle = (outcome: Outcome) => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', onAbort)
+        resolve(outcome)
+      }
+      const onAbort = () => {
+        clearTimeout(timer)
+        stream.cancel()
+        reject(new Error('aborted'))
+      }
+      const timer = setTimeout(() => {
+        stream.cancel()
+        agent.renew(connection)
+        settle({ kind: 'transient', error: this.#silent() })
+      }, firstMessageTimeoutMs)
+      timer.unref()
+      signal.addEventListener('abort', onAbort, { once: true })
+      const stream = agent.stream(connection, method, {
+        onMessage: (bytes, dialect) => {
+          clearTimeout(timer)
+          this.#take(bytes, dialect)
+        },
+        onEnd: (end) => settle(judge(end)),
+        onWarning: (message) => handlers.onEvent({ type: 'warning', message }),
+      })
+      handlers.onEvent({ type: 'open' })
+    })
+  }
+
+  #take(bytes: Uint8Array, dialect: Dialect): void {
+    const { agent, method, decode, handlers } = this.#settings
+    let decoded
+    try {
+      decoded = agent.read(dialect.paths[method], () => decode(bytes, dialect))
+    } catch (error) {
+      if (error instanceof WorkloadApiError) handlers.onEvent({ type: 'discarded', error })
+      return
+    }
+    // Only a valid message shows that the agent is well.
+    this.#kind = undefined
+    for (const message of decoded.warnings) handlers.onEvent({ type: 'warning', message })
+    handlers.onValue(decoded.value)
+  }
+
+  async #wait({ kind, error, denied }: Outcome): Promise<void> {
+    const { agent, backoff, handlers } = this.#settings
+    const now = performance.now()
+    if (this.#kind === kind) this.#attempt++
+    else {
+      this.#kind = kind
+      this.#attempt = 0
+      this.#since = now
+    }
+    if (kind === 'ended' && this.#attempt === 0) {
+      if (now - this.#immediateAt < immediateEveryMs) this.#attempt = 1
+      else this.#immediateAt = now
+    }
+    const attempt = this.#attempt
+    const delayMs = backoff({ kind, attempt, waitedMs: now - this.#since, endpoint: agent.endpoint.kind })
+    if (kind === 'denied') handlers.onEvent({ type: 'denied', error, dialect: denied })
+    handlers.onEvent({ type: 'retry', error, kind, attempt: attempt + 1, delayMs })
+    if (delayMs <= 0) return
+    const link = linkAbort([this.#ending.signal])
+    this.#wake = () => {
+      link.abort('refresh')
+    }
+    await sleep(delayMs, link.signal).catch(() => undefined)
+    link.release()
+  }
+
+  #silent(): WorkloadApiError {
+    const { agent, firstMessageTimeoutMs } = this.#settings
+    return new WorkloadApiError(
+      'ERR_TIMEOUT',
+      `the agent at ${agent.endpoint.text} opened the stream and sent nothing for ${firstMessageTimeoutMs} ms; check its log`,
+      { endpoint: agent.endpoint.text },
+    )
+  }
+}
+
+/** Before a stream was opened: no connection, or an agent that would not say in which dialect it answers. */
+function judgeConnect(error: WorkloadApiError): Outcome {
+  if (error.grpcStatus === undefined) return { kind: 'unreachable', error }
+  return { kind: 'transient', error, terminal: error.grpcStatus === Status.unimplemented }
+}
+
+/** What the end of a stream means for the next one. */
+function judge({ status, error, broken, dialect }: StreamEnd): Outcome {
+  if (broken) return { kind: 'ended', error }
+  switch (status.code) {
+    case Status.ok:
+      return { kind: 'ended', error }
+    case Status.permissionDenied:
+      return { kind: 'denied', error, denied: dialect }
+    case Status.invalidArgument:
+    case Status.unimplemented:
+      // Workload Endpoint §6, appendix A: report, do not retry.
+      return { kind: 'transient', error, terminal: true }
+    default:
+      return { kind: 'transient', error }
+  }
+}
