@@ -1,0 +1,2 @@
+export { requireSpiffeId, spiffeCaller } from './middleware.js'
+export type { Middleware, RequestWithCaller } from './middleware.js'

@@ -1,0 +1,5 @@
+export { requireSpiffeId } from './require-spiffe-id.js'
+export type { RefusableReply, SpiffeHook } from './require-spiffe-id.js'
+export { spiffePlugin } from './spiffe-plugin.js'
+export { spiffeServerFactory } from './spiffe-server-factory.js'
+export type { SpiffeServerFactory } from './spiffe-server-factory.js'

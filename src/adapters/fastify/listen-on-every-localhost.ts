@@ -1,0 +1,37 @@
+import dns from 'node:dns'
+import type { Server as HttpsServer } from 'node:https'
+import { createServer } from 'node:net'
+import type { Server } from 'node:net'
+
+/**
+ * Fastify listens on every address of `localhost` (127.0.0.1 and ::1), by servers that it makes itself, unless its
+ * server comes from a factory. This brings the other addresses back: what connects there is handed to the same server,
+ * and so through the same proof.
+ */
+export function listenOnEveryLocalhost(server: HttpsServer): HttpsServer {
+  const listen = server.listen.bind(server) as (...args: unknown[]) => HttpsServer
+  server.listen = ((...args: unknown[]) => {
+    const host = (args[0] as { host?: unknown } | undefined)?.host
+    if (host === 'localhost') server.once('listening', () => openOthers(server))
+    return listen(...args)
+  }) as typeof server.listen
+  return server
+}
+
+function openOthers(server: HttpsServer): void {
+  const own = server.address()
+  if (!own || typeof own === 'string') return
+  const others: Server[] = []
+  server.once('close', () => others.forEach((other) => other.close()))
+  dns.lookup('localhost', { all: true }, (error, addresses) => {
+    if (error || !server.listening) return
+    for (const { address } of addresses) {
+      if (address === own.address) continue
+      const other = createServer({ noDelay: true }, (socket) => server.emit('connection', socket))
+      // An address that cannot be had, or a port taken there, is no reason to stop serving the first.
+      other.on('error', () => undefined)
+      other.listen({ host: address, port: own.port })
+      others.push(other)
+    }
+  })
+}

@@ -1,0 +1,91 @@
+import { connect } from 'node:http2'
+import type { ClientHttp2Session, SecureClientSessionOptions } from 'node:http2'
+import { isIP } from 'node:net'
+import { connect as connectTls } from 'node:tls'
+import { InvalidInputError } from '../../errors/index.js'
+import { callerOf, createTlsOptionsForClient, refuseInOurWords } from '../../tls/index.js'
+import type { ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+
+/** What identity and proof decide. */
+type Ours =
+  | keyof SpiffeClientTlsOptions
+  | 'key'
+  | 'cert'
+  | 'ca'
+  | 'crl'
+  | 'pfx'
+  | 'passphrase'
+  | 'session'
+  | 'pskCallback'
+  | 'minVersion'
+  | 'maxVersion'
+  | 'secureProtocol'
+  | 'secureOptions'
+  | 'createConnection'
+  | 'protocol'
+  | 'ALPNProtocols'
+
+export type Http2ClientOptions = ClientTlsOptions & {
+  /** Options of `http2.connect` that do not touch identity. */
+  sessionOptions?: Omit<SecureClientSessionOptions, Ours> | undefined
+}
+
+/**
+ * Opens one HTTP/2 session that presents the newest SVID and proves the server's SPIFFE ID; `peerId(session.socket)` tells
+ * it once the session has connected. A session keeps the SVID that it began with: `SpiffeHttp2Client` replaces it.
+ * @param authority - An `https:` URL.
+ * @throws InvalidInputError with code `ERR_PLAINTEXT_REFUSED`, `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID` or
+ * `ERR_SPIFFE_ID_INVALID`; and what the source throws when it has no valid SVID.
+ */
+export function connectHttp2(
+  source: IdentitySource,
+  authority: string | URL,
+  options: Http2ClientOptions,
+): ClientHttp2Session {
+  return openSession(authority, createTlsOptionsForClient(source, options), options)
+}
+
+export function openSession(
+  authority: string | URL,
+  tls: SpiffeClientTlsOptions,
+  options: Http2ClientOptions,
+): ClientHttp2Session {
+  const url = new URL(authority)
+  if (url.protocol !== 'https:') {
+    throw new InvalidInputError(
+      'ERR_PLAINTEXT_REFUSED',
+      `the origin ${url.protocol}//${url.host} is not https:, so nobody would be proved; no connection was made`,
+    )
+  }
+  const expectsSvid = options.authorize !== undefined
+  const session = connect(url, {
+    ...options.sessionOptions,
+    ...neverSet,
+    ...tls,
+    // What Node does without it, except that here the socket can be reached before it connects.
+    createConnection: (to, given) => {
+      const host = to.hostname.replace(/^\[(.*)\]$/, '$1')
+      const { servername = isIP(host) === 0 ? host : undefined } = given as SecureClientSessionOptions
+      const names = servername === undefined ? { host } : { host, servername }
+      const socket = connectTls({ ...given, ...names, port: Number(to.port || 443), ALPNProtocols: ['h2'] })
+      return expectsSvid ? refuseInOurWords(socket) : socket
+    },
+  })
+  // The session shows its socket through a Proxy, which passes on what is stored on the socket here.
+  session.prependOnceListener('connect', (_session, socket) => void callerOf(socket))
+  return session
+}
+
+/** For callers without types: these options would bring another identity, or a way around the proof. */
+const neverSet = {
+  key: undefined,
+  cert: undefined,
+  ca: undefined,
+  crl: undefined,
+  pfx: undefined,
+  passphrase: undefined,
+  session: undefined,
+  pskCallback: undefined,
+  ALPNProtocols: undefined,
+  protocol: 'https:',
+} as const satisfies Record<string, undefined | 'https:'>

@@ -1,0 +1,7 @@
+export { attachSpiffe, callerOfRequest } from '../http/index.js'
+export type { AttachOptions } from '../http/index.js'
+export { connectHttp2 } from './connect-http2.js'
+export type { Http2ClientOptions } from './connect-http2.js'
+export { createHttp2Server } from './create-http2-server.js'
+export type { Http2ServerOptions } from './create-http2-server.js'
+export { SpiffeHttp2Client } from './spiffe-http2-client.js'

@@ -1,0 +1,168 @@
+import type { ClientRequest } from 'node:http'
+import { Agent } from 'node:https'
+import type { AgentOptions } from 'node:https'
+import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
+import { InvalidInputError, UntrustedPeerError } from '../../errors/index.js'
+import { createTlsOptionsForClient, recheckPeer, refuseInOurWords } from '../../tls/index.js'
+import type { ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+
+/** What identity and proof decide. */
+type Ours =
+  | keyof SpiffeClientTlsOptions
+  | 'key'
+  | 'cert'
+  | 'ca'
+  | 'crl'
+  | 'pfx'
+  | 'passphrase'
+  | 'session'
+  | 'pskCallback'
+  | 'minVersion'
+  | 'maxVersion'
+  | 'secureProtocol'
+  | 'secureOptions'
+
+/** Our options, and those of `https.Agent` that do not touch identity. `keepAlive` is `true` by default. */
+export type SpiffeHttpsAgentOptions = ClientTlsOptions & Omit<AgentOptions, Ours>
+
+/**
+ * An `https.Agent` that presents the newest SVID and proves each server's SPIFFE ID.
+ *
+ * When the SVID rotates, idle sockets are closed, requests in flight finish on theirs, and queued requests get a new
+ * one. Options of a single request cannot loosen anything. An agent speaks for one authorizer: make one per kind of
+ * server. `destroy()` closes its sockets and lets go of the source.
+ */
+export class SpiffeHttpsAgent extends Agent {
+  readonly #source: IdentitySource
+  readonly #expected: ClientTlsOptions
+  readonly #tls: SpiffeClientTlsOptions
+  readonly #born = new WeakMap<Duplex, object>()
+  readonly #stop: (() => void) | undefined
+  /** Sockets that were born under another generation retire. */
+  #generation: object = {}
+  #svid: unknown
+
+  /**
+   * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID` or `ERR_SPIFFE_ID_INVALID`.
+   */
+  constructor(source: IdentitySource, options: SpiffeHttpsAgentOptions) {
+    const tls = createTlsOptionsForClient(source, options)
+    super({ keepAlive: true, ...options, ...neverSet, ...tls })
+    this.#source = source
+    this.#expected = options
+    this.#tls = tls
+    // Node compares it with the scheme of the request and throws an error of its own. Without it the request comes
+    // to addRequest, where it is refused with ours.
+    Object.assign(this, { protocol: undefined })
+    this.prependListener('free', (socket: Duplex) => {
+      if (this.#born.get(socket) !== this.#generation) socket.destroy()
+    })
+    this.#svid = this.#currentSvid()
+    this.#stop = source.onUpdate?.(() => this.#update())
+  }
+
+  /** Called by Node for each request. */
+  addRequest(request: ClientRequest, options: object): void {
+    if (request.protocol !== 'https:') {
+      // As Node's own agent does when it gets no connection: the request fails, not the call that made it.
+      const failing = request as unknown as { onSocket(socket: null, error: Error): void }
+      failing.onSocket(null, plaintextRefused(request))
+      return
+    }
+    this.#retireIfRotated()
+    nodeAgent.addRequest.call(this, request, options)
+  }
+
+  /** Called by Node when no idle socket fits. */
+  override createConnection(options: object, callback?: (error: Error | null, socket: Duplex) => void): Duplex {
+    const settle = callback as ((error: Error | null, socket?: Duplex) => void) | undefined
+    const keep = (socket: Duplex) => {
+      this.#born.set(socket, this.#generation)
+      if (this.#expected.authorize) refuseInOurWords(socket)
+      socket.prependOnceListener('secureConnect', () => destroyIfResumed(socket))
+      return socket
+    }
+    // A tunnel through a proxy arrives by the callback, everything else as the returned value.
+    const done = (error: Error | null, socket?: Duplex) => settle?.(error, socket && keep(socket))
+    try {
+      const socket = nodeAgent.createConnection.call(this, { ...options, ...neverSet, ...this.#tls }, done)
+      return (socket && keep(socket)) as Duplex
+    } catch (error) {
+      // The source has no valid SVID. The request fails with that, instead of the call that made it.
+      if (!settle) throw error
+      settle(error instanceof Error ? error : new Error(String(error)))
+      return undefined as unknown as Duplex
+    }
+  }
+
+  override destroy(): void {
+    this.#stop?.()
+    super.destroy()
+  }
+
+  #update(): void {
+    this.#retireIfRotated()
+    if (!this.#expected.authorize) return
+    for (const socket of socketsOf(this.sockets, this.freeSockets)) {
+      const refusal = recheckPeer(socket, this.#source, this.#expected.authorize)
+      if (refusal) socket.destroy(refusal)
+    }
+  }
+
+  #retireIfRotated(): void {
+    const svid = this.#currentSvid()
+    if (svid === this.#svid) return
+    this.#svid = svid
+    this.#generation = {}
+    for (const socket of socketsOf(this.freeSockets)) socket.destroy()
+  }
+
+  #currentSvid(): unknown {
+    try {
+      return this.#source.getX509Svid()
+    } catch {
+      return undefined
+    }
+  }
+}
+
+/** Methods that Node calls on every agent and that the type declarations leave out or tell differently. */
+const nodeAgent = Agent.prototype as unknown as {
+  addRequest(this: Agent, request: ClientRequest, options: object): void
+  createConnection(
+    this: Agent,
+    options: object,
+    callback: (error: Error | null, socket?: Duplex) => void,
+  ): Duplex | undefined
+}
+
+/** Options of a single request that would bring another identity, or a way around the proof. */
+const neverSet = {
+  key: undefined,
+  cert: undefined,
+  ca: undefined,
+  crl: undefined,
+  pfx: undefined,
+  passphrase: undefined,
+  session: undefined,
+  pskCallback: undefined,
+}
+
+function plaintextRefused({ protocol, host }: ClientRequest): InvalidInputError {
+  return new InvalidInputError(
+    'ERR_PLAINTEXT_REFUSED',
+    `the request for ${protocol}//${host} is not https:, so nobody would be proved; it was not sent`,
+  )
+}
+
+function destroyIfResumed(socket: Duplex): void {
+  if (!(socket instanceof TLSSocket) || !socket.isSessionReused()) return
+  socket.destroy(
+    new UntrustedPeerError('ERR_SESSION_RESUMED', 'the TLS session was resumed, so the server proved nothing'),
+  )
+}
+
+function socketsOf(...lists: NodeJS.ReadOnlyDict<Duplex[]>[]): Duplex[] {
+  return lists.flatMap((list) => Object.values(list).flatMap((sockets) => [...(sockets ?? [])]))
+}

@@ -1,0 +1,2 @@
+export { createDispatcher } from './create-dispatcher.js'
+export type { DispatcherOptions, SpiffeDispatcher } from './create-dispatcher.js'

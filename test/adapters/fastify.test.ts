@@ -1,0 +1,137 @@
+import dns from 'node:dns'
+import { once } from 'node:events'
+import type { LookupAddress } from 'node:dns'
+import Fastify from 'fastify'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
+import { requireSpiffeId, spiffePlugin, spiffeServerFactory } from '../../src/adapters/fastify/index.js'
+import { createHttp2Server, SpiffeHttp2Client } from '../../src/adapters/http2/index.js'
+import { authorizeMemberOf } from '../../src/tls/index.js'
+import { gullible, request, talk } from '../tls/network.js'
+import { TestCa } from '../tls/test-ca.js'
+import { TestSource } from '../tls/test-source.js'
+import { agentOf } from './frameworks.js'
+
+let a: TestCa
+
+beforeAll(async () => {
+  a = await TestCa.create()
+})
+
+async function newApp(host = '127.0.0.1') {
+  const source = new TestSource(await a.svid('spiffe://a.test/server'), a.bundle('a.test'))
+  const app = Fastify({ serverFactory: spiffeServerFactory(source, { authorize: authorizeMemberOf('a.test') }) })
+  onTestFinished(() => app.close())
+  const reached: string[] = []
+  app.register(spiffePlugin)
+  app.register((scope, _options, done) => {
+    scope.get('/who', (req) => ({ id: req.caller?.id, by: req.caller?.provedBy }))
+    scope.get('/web', { onRequest: requireSpiffeId('spiffe://a.test/web') }, (req) => {
+      reached.push(String(req.caller?.id))
+      return 'web'
+    })
+    scope.get('/team', { preHandler: requireSpiffeId(['spiffe://a.test/web', 'spiffe://a.test/api']) }, () => 'team')
+    done()
+  })
+  await app.listen({ host, port: 0 })
+  const address = app.server.address()
+  return { app, source, reached, port: typeof address === 'object' && address ? address.port : 0 }
+}
+
+describe('Fastify', () => {
+  test('has the proved caller on the request, in every scope', async () => {
+    const { port } = await newApp()
+    const agent = await agentOf(a, 'spiffe://a.test/web')
+    const { body } = await request({ port, agent, path: '/who' })
+    expect(JSON.parse(body)).toEqual({ id: 'spiffe://a.test/web', by: 'x509-svid' })
+  })
+
+  test('a route lets in those it names, and answers others 403 with a problem body', async () => {
+    const { port, reached } = await newApp()
+    const web = await agentOf(a, 'spiffe://a.test/web')
+    const stranger = await agentOf(a, 'spiffe://a.test/stranger')
+    for (const path of ['/web', '/team']) {
+      expect((await request({ port, agent: web, path })).status).toBe(200)
+      const { status, headers, body } = await request({ port, agent: stranger, path })
+      expect(status).toBe(403)
+      expect(headers['content-type']).toMatch(/^application\/problem\+json/)
+      expect(JSON.parse(body)).toMatchObject({ status: 403, code: 'ERR_PEER_NOT_AUTHORIZED' })
+    }
+    expect(reached).toEqual(['spiffe://a.test/web'])
+  })
+
+  test('fails closed where nobody was proved', async () => {
+    const { app, reached } = await newApp()
+    const answer = await app.inject({ path: '/web' })
+    expect(answer.statusCode).toBe(403)
+    expect(answer.json()).toMatchObject({ code: 'ERR_PEER_NOT_PROVED' })
+    expect((await app.inject({ path: '/who' })).json()).toEqual({})
+    expect(reached).toEqual([])
+  })
+
+  test('serves HTTP/2, where callers are proved and routes decide just the same', async () => {
+    const source = new TestSource(await a.svid('spiffe://a.test/server'), a.bundle('a.test'))
+    const options = { authorize: authorizeMemberOf('a.test'), allowHTTP1: true }
+    const app = Fastify({ http2: true, serverFactory: (handler) => createHttp2Server(source, options, handler) })
+    onTestFinished(() => app.close())
+    app.register(spiffePlugin)
+    app.get('/web', { onRequest: requireSpiffeId('spiffe://a.test/web') }, (req) => req.caller?.id)
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const address = app.server.address()
+    const port = typeof address === 'object' && address ? address.port : 0
+    for (const [id, status] of [
+      ['spiffe://a.test/web', 200],
+      ['spiffe://a.test/stranger', 403],
+    ] as const) {
+      const caller = new TestSource(await a.svid(id), a.bundle('a.test'))
+      const client = new SpiffeHttp2Client(caller, `https://127.0.0.1:${port}`, { authorize: 'spiffe://a.test/server' })
+      onTestFinished(() => client.destroy())
+      const [headers] = (await once(client.request({ ':path': '/web' }).resume(), 'response')) as [
+        { ':status': number },
+      ]
+      expect(headers[':status']).toBe(status)
+      expect((await request({ port, agent: await agentOf(a, id), path: '/web' })).status).toBe(status)
+    }
+  })
+
+  test('rotates', async () => {
+    const { port, source } = await newApp()
+    const agent = await agentOf(a, 'spiffe://a.test/web')
+    await request({ port, agent, path: '/web' })
+    source.use(await a.svid('spiffe://a.test/server'))
+    const again = await agentOf(a, 'spiffe://a.test/web')
+    expect((await request({ port, agent: again, path: '/web' })).status).toBe(200)
+  })
+
+  test('proves clients on every address of localhost', async () => {
+    // 127.0.0.2 stands for ::1, which not every machine has.
+    const both = [
+      { address: '127.0.0.1', family: 4 },
+      { address: '127.0.0.2', family: 4 },
+    ] satisfies LookupAddress[]
+    const lookup = vi.spyOn(dns, 'lookup').mockImplementation((host: string, ...rest: unknown[]) => {
+      const answer = rest.at(-1) as (error: null, ...found: unknown[]) => void
+      const found = host === 'localhost' ? both : both.filter(({ address }) => address === host)
+      if ((rest[0] as dns.LookupOptions).all) answer(null, found)
+      else answer(null, found[0]?.address, 4)
+    })
+    onTestFinished(() => lookup.mockRestore())
+    const { app, port } = await newApp('localhost')
+    const web = await agentOf(a, 'spiffe://a.test/web')
+    const impostor = await (await TestCa.create()).leaf({ uris: ['spiffe://a.test/web'] })
+    for (const { address } of both) {
+      // The other addresses open just after the first.
+      await vi.waitFor(() => request({ host: address, port, agent: web, path: '/web' }))
+      expect((await request({ host: address, port, agent: web, path: '/web' })).status).toBe(200)
+      const { heard } = await talk(
+        { ...gullible(impostor), host: address, port },
+        'GET /web HTTP/1.1\r\nhost: a\r\n\r\n',
+      )
+      expect(heard).toBe('')
+    }
+    web.destroy()
+    await app.close()
+    for (const { address } of both) {
+      await expect(request({ host: address, port, agent: false })).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+    }
+  })
+})
