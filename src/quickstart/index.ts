@@ -1,0 +1,7 @@
+export { QuickStartSVID } from './quick-start-svid.js'
+export type { Expiry, QuickStartEvents, QuickStartWarning, Rotation } from './quick-start-events.js'
+export type { QuickStartOptions } from './quick-start-options.js'
+export type { Health, QuickStartStatus } from './quick-start-status.js'
+export type { ProbeHandler, ReplyLike } from './probes.js'
+export { shutdownOnSignals } from './shutdown-on-signals.js'
+export type { ClosableServer, ShutdownOnSignalsOptions } from './shutdown-on-signals.js'
