@@ -1,0 +1,150 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { X509Bundle, X509BundleSet } from '../../src/bundle/index.js'
+import { derOid } from '../../src/dev/testing/index.js'
+import { SpiffeError } from '../../src/errors/index.js'
+import { TrustDomain } from '../../src/spiffe-id/index.js'
+import { verifyX509Svid, type TlsPurpose } from '../../src/svid/index.js'
+import type { Certificate } from '../../src/encoding/index.js'
+import { opensslAccepts, type OpensslPurpose } from './openssl-verify.js'
+import { Random } from './random.js'
+import { makeWorld, now, type World } from './random-world.js'
+import { ruleInTheWay, ruleOf } from './stricter-rules.js'
+
+const leavesPerWorld = 25
+const trustDomain = TrustDomain.parse('td')
+
+export interface DifferentialResult {
+  cases: number
+  seed: number
+  accepted: number
+  bothRefuse: number
+  /** OpenSSL refuses, also when it is given nothing but the path that we found: never. */
+  laxer: string[]
+  /** OpenSSL accepts our path alone, and got lost among the other certificates: it does not try every way. */
+  otherWay: number
+  /** We refuse and OpenSSL accepts, by the rule of ours. */
+  stricter: Record<string, number>
+  /** We refuse and OpenSSL accepts, and no rule of ours says why: never. */
+  unexplained: string[]
+}
+
+/** Compares our answers with those of the openssl command over random topologies. */
+export async function runDifferential({ cases, seed }: { cases: number; seed: number }): Promise<DifferentialResult> {
+  const result: DifferentialResult = {
+    cases: 0,
+    seed,
+    accepted: 0,
+    bothRefuse: 0,
+    otherWay: 0,
+    laxer: [],
+    stricter: {},
+    unexplained: [],
+  }
+  const directory = await mkdtemp(join(tmpdir(), 'fuzz-'))
+  try {
+    for (let turn = 0; result.cases < cases; turn++) {
+      // A seed of its own for each world, so that a finding can be replayed alone.
+      const world = makeWorld(new Random(seed + turn * 7919), Math.min(leavesPerWorld, cases - result.cases))
+      if (world.authorities.length === 0) continue
+      await compareWorld(world, directory, seed + turn * 7919, result)
+    }
+  } finally {
+    await rm(directory, { recursive: true, force: true })
+  }
+  return result
+}
+
+async function compareWorld(world: World, directory: string, seed: number, result: DifferentialResult): Promise<void> {
+  const asServer = await opensslAccepts(world, directory, 'sslserver')
+  const asClient = await opensslAccepts(world, directory, 'sslclient')
+  const bundles = readBundles(world)
+  for (const [at, leaf] of world.leaves.entries()) {
+    result.cases++
+    const chain = [leaf, ...world.presented].map(({ der }) => der)
+    const where = `world ${seed} leaf ${at}`
+    let accepted = false
+    for (const [purpose, theirs] of [
+      ['serverAuth', asServer.has(at)],
+      ['clientAuth', asClient.has(at)],
+      [undefined, asServer.has(at) || asClient.has(at)],
+    ] as const) {
+      const answer = bundles ? tryTo(() => verifyX509Svid(chain, bundles, { now, purpose })) : 'unusable bundle'
+      if (typeof answer === 'string') {
+        if (!theirs || purpose !== undefined) continue
+        const needs = /no path of valid signatures/.test(answer) && (await needsSha1(world, at, directory))
+        const rule = ruleOf(needs ? 'SHA-1' : answer) ?? ruleInTheWay(world, at)
+        if (rule === undefined) result.unexplained.push(`${where} ${answer}`)
+        else result.stricter[rule] = (result.stricter[rule] ?? 0) + 1
+        continue
+      }
+      accepted = true
+      if (theirs) continue
+      if (await opensslAcceptsPath(answer.path, directory, purpose)) result.otherWay++
+      else result.laxer.push(`${where} ${purpose ?? 'either'}`)
+    }
+    if (accepted) result.accepted++
+    else if (!asServer.has(at) && !asClient.has(at)) result.bothRefuse++
+  }
+}
+
+async function opensslAcceptsPath(
+  path: readonly Certificate[],
+  directory: string,
+  purpose: TlsPurpose | undefined,
+): Promise<boolean> {
+  const subjects = path.slice(1).map(({ subject }) => Buffer.from(subject).toString('latin1'))
+  if (new Set(subjects).size < subjects.length) return opensslAcceptsLinks(path, directory)
+  const alone = { authorities: path.slice(-1), presented: path.slice(1, -1), leaves: path.slice(0, 1) }
+  const purposes: OpensslPurpose[] = []
+  if (purpose !== 'clientAuth') purposes.push('sslserver')
+  if (purpose !== 'serverAuth') purposes.push('sslclient')
+  for (const one of purposes) if ((await opensslAccepts(alone, directory, one)).size === 1) return true
+  return false
+}
+
+/** Where two signers have one name, OpenSSL takes either of them for the other and goes no further: each link alone. */
+async function opensslAcceptsLinks(path: readonly Certificate[], directory: string): Promise<boolean> {
+  for (const [at, child] of path.slice(0, -1).entries()) {
+    const link = { authorities: path.slice(at + 1, at + 2), presented: [], leaves: [child] }
+    if ((await opensslAccepts(link, directory, 'any')).size === 0) return false
+  }
+  return true
+}
+
+/** OpenSSL refuses too as soon as what is signed with SHA-1 is taken away. */
+async function needsSha1(world: World, at: number, directory: string): Promise<boolean> {
+  const leaf = world.leaves[at]
+  if (!leaf || isSha1(leaf.der)) return true
+  const rest = { ...world, presented: world.presented.filter(({ der }) => !isSha1(der)), leaves: [leaf] }
+  return (
+    (await opensslAccepts(rest, directory, 'sslserver')).size +
+      (await opensslAccepts(rest, directory, 'sslclient')).size ===
+    0
+  )
+}
+
+function isSha1(certificate: Uint8Array): boolean {
+  return ['1.2.840.10045.4.1', '1.2.840.113549.1.1.5'].some((id) => Buffer.from(certificate).includes(derOid(id)))
+}
+
+function readBundles(world: World): X509BundleSet | undefined {
+  // An authority that our profile refuses is none for us: the rest of the bundle still is.
+  const authorities = world.authorities
+    .map(({ certificate }) => certificate)
+    .filter((certificate) => typeof tryTo(() => X509Bundle.fromAuthorities(trustDomain, [certificate])) !== 'string')
+  return authorities.length === 0
+    ? undefined
+    : new X509BundleSet([X509Bundle.fromAuthorities(trustDomain, authorities)])
+}
+
+/** What `run` returns, or its refusal as text. */
+function tryTo<T extends object>(run: () => T): T | string {
+  try {
+    return run()
+  } catch (error) {
+    if (!(error instanceof SpiffeError)) throw error
+    return `${error.code}: ${error.message}`
+  }
+}
