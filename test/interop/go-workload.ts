@@ -1,0 +1,91 @@
+import { spawn } from 'node:child_process'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createInterface } from 'node:readline'
+import { text } from 'node:stream/consumers'
+import { type Message, Program } from './program.js'
+import type { Answer } from './workload.js'
+
+/** The program of `go-spiffe/`, built. The first build on a machine takes a minute, Go's own cache makes the next quick. */
+export class GoProgram implements AsyncDisposable {
+  readonly #directory: string
+
+  private constructor(directory: string) {
+    this.#directory = directory
+  }
+
+  static async build(): Promise<GoProgram> {
+    const program = new GoProgram(await mkdtemp(join(tmpdir(), 'go-spiffe-')))
+    const go = spawn('go', ['build', '-mod=readonly', '-buildvcs=false', '-o', program.#path, '.'], {
+      cwd: join(import.meta.dirname, 'go-spiffe'),
+      env: { ...process.env, GOFLAGS: '', GOWORK: 'off', CGO_ENABLED: '0' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    const ended = new Promise<number | null>((resolve, reject) => {
+      go.once('error', reject).once('close', resolve)
+    }).catch((cause: unknown) => {
+      throw new Error('cannot run `go`. Install the Go toolchain (https://go.dev/dl) and run this again.', { cause })
+    })
+    try {
+      const [code, said] = await Promise.all([ended, text(go.stderr)])
+      if (code !== 0) throw new Error(`go build failed; it needs the network or a Go module proxy. It said:\n${said}`)
+    } catch (error) {
+      await program[Symbol.asyncDispose]()
+      throw error
+    }
+    return program
+  }
+
+  /** Runs it; resolves when it has its identity and serves. */
+  async start(options: { endpoint: string; authorize: readonly string[] | 'any' }): Promise<GoWorkload> {
+    return GoWorkload.start(this.#path, options)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await rm(this.#directory, { recursive: true, force: true })
+  }
+
+  get #path(): string {
+    return join(this.#directory, 'workload')
+  }
+}
+
+/** A workload that go-spiffe gives its identity, its proofs and its TLS. */
+export class GoWorkload extends Program {
+  url = ''
+
+  static async start(
+    path: string,
+    { endpoint, authorize }: { endpoint: string; authorize: readonly string[] | 'any' },
+  ): Promise<GoWorkload> {
+    const child = spawn(path, [authorize === 'any' ? 'any' : authorize.join(',')], {
+      env: { ...process.env, SPIFFE_ENDPOINT_SOCKET: endpoint },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    })
+    child.stdin.on('error', () => undefined)
+    const workload = new GoWorkload(child)
+    createInterface(child.stdout).on('line', (line) => workload.take(JSON.parse(line) as Message))
+    try {
+      workload.url = String((await workload.event('ready'))['url'])
+      return workload
+    } catch (error) {
+      await workload.stop()
+      throw error
+    }
+  }
+
+  call(call: { url: string; authorize: string }): Promise<Answer> {
+    return this.ask('call', call)
+  }
+
+  protected override send(message: object, failed: (reason: string) => void): void {
+    this.child.stdin!.write(`${JSON.stringify(message)}\n`, (error) => {
+      if (error) failed(error.message)
+    })
+  }
+
+  protected override hangUp(): void {
+    this.child.stdin!.end()
+  }
+}

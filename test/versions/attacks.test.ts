@@ -1,0 +1,33 @@
+import { execFile } from 'node:child_process'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { describe, expect, test } from 'vitest'
+import { root } from '../package/installed.js'
+import { nodeBinary } from './node-binary.js'
+
+const run = promisify(execFile)
+/** Fewer would mean that something was left out; the tests of other folders are no replacement. */
+const fewestTests = 900
+
+for (const major of [20, 22, 24, 26])
+  describe(`attacks on Node.js ${major}`, () => {
+    test('fail, every one of them, and what is built on TLS works', async () => {
+      const node = await nodeBinary(major)
+      const directory = await mkdtemp(join(tmpdir(), 'attacks-'))
+      try {
+        const report = join(directory, 'report.json')
+        const vitest = join(root, 'node_modules/vitest/vitest.mjs')
+        const options = ['--reporter=json', `--outputFile=${report}`, '--testTimeout=60000']
+        const env = { ...process.env, REPORTS: '', VITEST: undefined, NODE_OPTIONS: undefined }
+        // A failure rejects with what vitest said.
+        await run(node, [vitest, 'run', 'test/attacks', 'test/tls', ...options], { cwd: root, env, timeout: 400_000 })
+        const result = JSON.parse(await readFile(report, 'utf8')) as { [count: string]: number }
+        expect(result).toMatchObject({ success: true, numFailedTests: 0, numPendingTests: 0 })
+        expect(result['numPassedTests']).toBeGreaterThan(fewestTests)
+      } finally {
+        await rm(directory, { recursive: true, force: true })
+      }
+    }, 420_000)
+  })
