@@ -1,0 +1,30 @@
+// Runs benchmarks against the built package:  npm run bench -- NAME… [--rounds N] [--json]
+import { readdirSync } from 'node:fs'
+import { cpus } from 'node:os'
+import { parseArgs } from 'node:util'
+import { report } from './statistics.mjs'
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { json: { type: 'boolean', default: false }, rounds: { type: 'string', default: '15' } },
+})
+const available = readdirSync(import.meta.dirname, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory())
+  .map((entry) => entry.name)
+const names = positionals.length > 0 ? positionals : available
+const rounds = Number(values.rounds)
+
+const results = []
+for (const name of names) {
+  if (!available.includes(name)) throw new Error(`no benchmark "${name}"; there are: ${available.join(', ')}`)
+  const { run } = await import(`./${name}/bench.mjs`)
+  // A benchmark may consist of several, each with a name of its own.
+  for (const part of [await run({ rounds })].flat()) {
+    const result = { name, rounds, ...part }
+    results.push(result)
+    if (!values.json) console.log(report(result))
+  }
+}
+const machine = { node: process.version, platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model }
+if (values.json) console.log(JSON.stringify({ date: new Date().toISOString(), machine, results }, undefined, 2))
+else console.log(`Node ${machine.node}, ${machine.platform}, ${cpus().length} × ${machine.cpu}`)
