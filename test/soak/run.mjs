@@ -1,5 +1,6 @@
 // Runs a process for a long time and judges what it keeps:  npm run soak -- NAME [--seconds S] [--seed N] [--out FILE]
-// One JSON document on standard output or in FILE; progress and violations on standard error; exit code 1 on a violation.
+// One JSON document on standard output, or with every sample in FILE; progress and violations on standard error; exit
+// code 1 on a violation.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cpus } from 'node:os'
@@ -24,7 +25,7 @@ const { version } = createRequire(import.meta.url)('../../package.json')
 const { soak } = await import(`./${name}/soak.mjs`)
 const log = (line) => process.stderr.write(`${line}\n`)
 log(`soak ${name}: ${seconds} s, seed ${seed}`)
-const { violations, ...result } = await soak({ seconds, seed, log })
+const { violations, samples, ...result } = await soak({ seconds, seed, log })
 const report = {
   command: `npm run soak -- ${name} --seconds ${seconds} --seed ${seed}`,
   date: new Date().toISOString(),
@@ -34,8 +35,8 @@ const report = {
   violations,
   ...result,
 }
-const json = `${JSON.stringify(report, undefined, 2)}\n`
-if (values.out === undefined) process.stdout.write(json)
-else writeFileSync(values.out, json)
+const json = (document) => `${JSON.stringify(document, undefined, 2)}\n`
+if (values.out === undefined) process.stdout.write(json(report))
+else writeFileSync(values.out, json({ ...report, samples }))
 for (const violation of violations) log(`✗ ${violation}`)
 process.exitCode = violations.length === 0 ? 0 : 1
