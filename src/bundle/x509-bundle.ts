@@ -70,10 +70,7 @@ export class X509Bundle {
   /** What is wrong with the revocation lists, stale ones included. Nothing of it makes the bundle unusable. */
   crlFaults(now: Date = new Date()): readonly SpiffeError[] {
     const stale = this.revocationLists.filter(({ nextUpdateMs = Infinity }) => nextUpdateMs < now.getTime())
-    return [
-      ...this.#crlFaults,
-      ...stale.map(() => crlFault('a revocation list is past its nextUpdate')),
-    ]
+    return [...this.#crlFaults, ...stale.map(() => crlFault('a revocation list is past its nextUpdate'))]
   }
 
   toPem(): string {
