@@ -97,6 +97,9 @@ export class QuickStartSVID extends EventEmitter<QuickStartEvents> implements Id
 
   static async #open(settings: QuickStartSettings, signal?: AbortSignal): Promise<QuickStartSVID> {
     const made: AsyncDisposable[] = []
+    // Told later, so that whoever awaits initialize() has had the time to listen.
+    const early: string[] = []
+    const collect = (message: string) => void early.push(message)
     try {
       // Loaded while the agent is asked: the start of whoever imports this package and serves no HTTPS does not wait for it.
       const https = import('../adapters/https/index.js')
@@ -104,10 +107,13 @@ export class QuickStartSVID extends EventEmitter<QuickStartEvents> implements Id
       made.push(client)
       const source = await settings.openSource(client, signal)
       made.push(source)
+      source.on('warning', collect)
       const files = await settings.openFiles(client)
       made.push(files)
       const svid = new QuickStartSVID(client, source, files, await https)
       await svid.#writeFiles()
+      source.off('warning', collect)
+      setImmediate(() => early.forEach((message) => svid.#tell('warning', { message })))
       return svid
     } catch (error) {
       for (const thing of made.reverse()) await thing[Symbol.asyncDispose]()

@@ -52,6 +52,8 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
   #x509: Follower<X509BundleSet> | undefined
   #jwt: Follower<JwtBundleSet> | undefined
   #state: SourceState = 'connecting'
+  /** Warnings of one stream while the other has brought nothing yet, so that nobody can listen. */
+  #early: string[] = []
 
   private constructor(options: BundleSourceOptions) {
     super()
@@ -170,6 +172,10 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
       this.#setState()
       return
     }
+    if (name === 'warning' && this.#state === 'connecting') {
+      this.#early.push(value as string)
+      return
+    }
     if (name === 'stopped') this.#latest.end(value)
     if (name === 'update' || name === 'withdrawn') this.#changed()
     if (name !== 'update') this.#tell(name, value as BundleSourceEvents[N][0])
@@ -190,6 +196,8 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
     if (this.#state === state) return
     this.#state = state
     this.#tell('state', state)
+    const early = this.#early.splice(0)
+    if (early.length > 0) setImmediate(() => early.forEach((message) => this.#tell('warning', message)))
   }
 
   #tell<N extends keyof BundleSourceEvents>(name: N, value: BundleSourceEvents[N][0]): void {

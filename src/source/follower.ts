@@ -125,9 +125,13 @@ export class Follower<T extends object> {
         this.#counts.discarded++
         this.#tell('discarded', event.error)
         break
-      case 'warning':
-        this.#tell('warning', event.message)
+      case 'warning': {
+        const { message } = event
+        // Later, so that whoever awaits open() has had the time to listen.
+        if (this.#state === 'connecting') setImmediate(() => this.#tell('warning', message))
+        else this.#tell('warning', message)
         break
+      }
       case 'denied': {
         // An ICP agent answers every fault with a denial, also an outage behind it.
         const keep = (this.#settings.onDenied ?? (event.dialect === 'icp' ? 'keep' : 'withdraw')) === 'keep'

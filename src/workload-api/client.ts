@@ -252,7 +252,7 @@ export class WorkloadApiClient {
 
   readonly #x509Bundles: StreamOf<X509BundleSet> = {
     method: 'x509Bundles',
-    decode: (bytes, dialect) => decodeX509BundleSet(dialect.readX509Bundles(bytes), this.#limits),
+    decode: (bytes, dialect) => decodeX509BundleSet(dialect.readX509Bundles(bytes), this.#limits, this.#now()),
     equals: (a, b) => a.equals(b),
   }
 

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
 import { TestTrustDomain } from '../../src/dev/testing/index.js'
+import { decodeX509BundleSet } from '../../src/workload-api/decode/x509-bundle-set.js'
 import { decodeX509Context } from '../../src/workload-api/decode/x509-context.js'
 import { completeLimits } from '../../src/workload-api/limits.js'
 
@@ -7,7 +8,11 @@ const td = new TestTrustDomain('td.test')
 const other = new TestTrustDomain('other.test')
 const svid = td.svid()
 
-function decode(crls: readonly Uint8Array[]) {
+const now = new Date()
+const limits = completeLimits()
+const federated = new Map([['spiffe://other.test', other.bundle().toDer()]])
+
+function decodeContext(crls: readonly Uint8Array[]) {
   const entry = {
     spiffeId: svid.id.toString(),
     chain: svid.certificatesDer(),
@@ -16,17 +21,30 @@ function decode(crls: readonly Uint8Array[]) {
     bundle: td.bundle().toDer(),
     hint: '',
   }
-  const federated = new Map([['spiffe://other.test', other.bundle().toDer()]])
-  return decodeX509Context({ svids: [entry], crls, federated }, completeLimits(), new Date())
+  return decodeX509Context({ svids: [entry], crls, federated }, limits, now)
 }
 
-test('a revocation list that cannot be read is told once, and the identity is used all the same', () => {
-  const { value, warnings } = decode([new Uint8Array([0x30, 0x00])])
-  expect(value.defaultSvid.id.toString()).toBe('spiffe://td.test/w')
-  expect(warnings).toHaveLength(1)
-  expect(warnings[0]).toContain('revocation list')
-})
+function decodeBundles(crls: readonly Uint8Array[]) {
+  const bundles = new Map([['spiffe://td.test', td.bundle().toDer()], ...federated])
+  return decodeX509BundleSet({ bundles, crls }, limits, now)
+}
 
-test('a message without lists brings no warning', () => {
-  expect(decode([]).warnings).toEqual([])
-})
+for (const [what, decode] of [
+  ['an X.509 context', decodeContext],
+  ['X.509 bundles', decodeBundles],
+] as const) {
+  test(`a revocation list that cannot be read is told once for ${what}, which are used all the same`, () => {
+    const { value, warnings } = decode([new Uint8Array([0x30, 0x00])])
+    const bundles = 'bundles' in value ? value.bundles : value
+    expect(bundles.size).toBe(2)
+    expect(warnings).toEqual([expect.stringContaining('revocation list')])
+  })
+
+  test(`a list past its nextUpdate is told for ${what}`, () => {
+    expect(decode([td.root.issueCrl({ nextUpdate: new Date(now.getTime() - 1000) })]).warnings).toHaveLength(1)
+  })
+
+  test(`good lists, and none, bring no warning for ${what}`, () => {
+    expect([...decode([]).warnings, ...decode([td.root.issueCrl(), other.root.issueCrl()]).warnings]).toEqual([])
+  })
+}

@@ -1,7 +1,7 @@
 import { X509BundleSet } from '../../bundle/index.js'
 import type { X509BundlesMessage } from '../dialects/dialect.js'
 import type { CompleteLimits } from '../limits.js'
-import { decodeBundleKeys, decodeX509Bundle } from './bundles.js'
+import { crlWarnings, decodeBundleKeys, decodeX509Bundle } from './bundles.js'
 import { unusable } from './unusable.js'
 import type { Decoded } from './x509-context.js'
 
@@ -9,10 +9,11 @@ import type { Decoded } from './x509-context.js'
 export function decodeX509BundleSet(
   { bundles, crls }: X509BundlesMessage,
   limits: CompleteLimits,
+  now: Date,
 ): Decoded<X509BundleSet> {
   if (bundles.size === 0) throw unusable('it holds no bundle')
   const decoded = decodeBundleKeys(bundles, limits).map(([trustDomain, der]) =>
     decodeX509Bundle(trustDomain, der, crls, limits),
   )
-  return { value: new X509BundleSet(decoded), warnings: [] }
+  return { value: new X509BundleSet(decoded), warnings: crlWarnings(decoded, now) }
 }
