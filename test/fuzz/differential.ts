@@ -7,7 +7,7 @@ import { SpiffeError } from '../../src/errors/index.js'
 import { TrustDomain } from '../../src/spiffe-id/index.js'
 import { verifyX509Svid, type TlsPurpose } from '../../src/svid/index.js'
 import type { Certificate } from '../../src/encoding/index.js'
-import { opensslAccepts, type OpensslPurpose } from './openssl-verify.js'
+import { askOpenssl, type OpensslPurpose } from './openssl-verify.js'
 import { Random } from './random.js'
 import { makeWorld, now, type World } from './random-world.js'
 import { ruleInTheWay, ruleOf } from './stricter-rules.js'
@@ -20,6 +20,8 @@ export interface DifferentialResult {
   seed: number
   accepted: number
   bothRefuse: number
+  /** Why, where both refuse: our code, and what OpenSSL says of the use as a server. */
+  refusals: { ours: Record<string, number>; openssl: Record<string, number> }
   /** OpenSSL refuses, also when it is given nothing but the path that we found: never. */
   laxer: string[]
   /** OpenSSL accepts our path alone, and got lost among the other certificates: it does not try every way. */
@@ -31,12 +33,16 @@ export interface DifferentialResult {
 }
 
 /** Compares our answers with those of the openssl command over random topologies. */
-export async function runDifferential({ cases, seed }: { cases: number; seed: number }): Promise<DifferentialResult> {
+export async function runDifferential(
+  { cases, seed }: { cases: number; seed: number },
+  onWorld?: (done: number) => void,
+): Promise<DifferentialResult> {
   const result: DifferentialResult = {
     cases: 0,
     seed,
     accepted: 0,
     bothRefuse: 0,
+    refusals: { ours: {}, openssl: {} },
     otherWay: 0,
     laxer: [],
     stricter: {},
@@ -49,6 +55,7 @@ export async function runDifferential({ cases, seed }: { cases: number; seed: nu
       const world = makeWorld(new Random(seed + turn * 7919), Math.min(leavesPerWorld, cases - result.cases))
       if (world.authorities.length === 0) continue
       await compareWorld(world, directory, seed + turn * 7919, result)
+      onWorld?.(result.cases)
     }
   } finally {
     await rm(directory, { recursive: true, force: true })
@@ -57,14 +64,15 @@ export async function runDifferential({ cases, seed }: { cases: number; seed: nu
 }
 
 async function compareWorld(world: World, directory: string, seed: number, result: DifferentialResult): Promise<void> {
-  const asServer = await opensslAccepts(world, directory, 'sslserver')
-  const asClient = await opensslAccepts(world, directory, 'sslclient')
+  const { accepted: asServer, reasons } = await askOpenssl(world, directory, 'sslserver')
+  const { accepted: asClient } = await askOpenssl(world, directory, 'sslclient')
   const bundles = readBundles(world)
   for (const [at, leaf] of world.leaves.entries()) {
     result.cases++
     const chain = [leaf, ...world.presented].map(({ der }) => der)
     const where = `world ${seed} leaf ${at}`
     let accepted = false
+    let refusal = ''
     for (const [purpose, theirs] of [
       ['serverAuth', asServer.has(at)],
       ['clientAuth', asClient.has(at)],
@@ -72,11 +80,12 @@ async function compareWorld(world: World, directory: string, seed: number, resul
     ] as const) {
       const answer = bundles ? tryTo(() => verifyX509Svid(chain, bundles, { now, purpose })) : 'unusable bundle'
       if (typeof answer === 'string') {
+        refusal = answer
         if (!theirs || purpose !== undefined) continue
         const needs = /no path of valid signatures/.test(answer) && (await needsSha1(world, at, directory))
         const rule = ruleOf(needs ? 'SHA-1' : answer) ?? ruleInTheWay(world, at)
         if (rule === undefined) result.unexplained.push(`${where} ${answer}`)
-        else result.stricter[rule] = (result.stricter[rule] ?? 0) + 1
+        else count(result.stricter, rule)
         continue
       }
       accepted = true
@@ -85,7 +94,11 @@ async function compareWorld(world: World, directory: string, seed: number, resul
       else result.laxer.push(`${where} ${purpose ?? 'either'}`)
     }
     if (accepted) result.accepted++
-    else if (!asServer.has(at) && !asClient.has(at)) result.bothRefuse++
+    else if (!asServer.has(at) && !asClient.has(at)) {
+      result.bothRefuse++
+      count(result.refusals.ours, refusal.replace(/:.*/, ''))
+      count(result.refusals.openssl, reasons.get(at) ?? 'nothing')
+    }
   }
 }
 
@@ -100,7 +113,7 @@ async function opensslAcceptsPath(
   const purposes: OpensslPurpose[] = []
   if (purpose !== 'clientAuth') purposes.push('sslserver')
   if (purpose !== 'serverAuth') purposes.push('sslclient')
-  for (const one of purposes) if ((await opensslAccepts(alone, directory, one)).size === 1) return true
+  for (const one of purposes) if ((await askOpenssl(alone, directory, one)).accepted.size === 1) return true
   return false
 }
 
@@ -108,7 +121,7 @@ async function opensslAcceptsPath(
 async function opensslAcceptsLinks(path: readonly Certificate[], directory: string): Promise<boolean> {
   for (const [at, child] of path.slice(0, -1).entries()) {
     const link = { authorities: path.slice(at + 1, at + 2), presented: [], leaves: [child] }
-    if ((await opensslAccepts(link, directory, 'any')).size === 0) return false
+    if ((await askOpenssl(link, directory, 'any')).accepted.size === 0) return false
   }
   return true
 }
@@ -118,11 +131,10 @@ async function needsSha1(world: World, at: number, directory: string): Promise<b
   const leaf = world.leaves[at]
   if (!leaf || isSha1(leaf.der)) return true
   const rest = { ...world, presented: world.presented.filter(({ der }) => !isSha1(der)), leaves: [leaf] }
-  return (
-    (await opensslAccepts(rest, directory, 'sslserver')).size +
-      (await opensslAccepts(rest, directory, 'sslclient')).size ===
-    0
-  )
+  for (const purpose of ['sslserver', 'sslclient'] as const) {
+    if ((await askOpenssl(rest, directory, purpose)).accepted.size > 0) return false
+  }
+  return true
 }
 
 function isSha1(certificate: Uint8Array): boolean {
@@ -137,6 +149,10 @@ function readBundles(world: World): X509BundleSet | undefined {
   return authorities.length === 0
     ? undefined
     : new X509BundleSet([X509Bundle.fromAuthorities(trustDomain, authorities)])
+}
+
+function count(counts: Record<string, number>, what: string): void {
+  counts[what] = (counts[what] ?? 0) + 1
 }
 
 /** What `run` returns, or its refusal as text. */
