@@ -1,8 +1,10 @@
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { once } from 'node:events'
+import { writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { connect } from 'node:tls'
 import { beforeAll, expect, test } from 'vitest'
+import { pemEncode } from '../../src/encoding/index.js'
 import { QuickStartSVID } from '../../src/quickstart/index.js'
 import { freePort } from '../e2e/example-project.js'
 import { programOf } from './debian-package.js'
@@ -47,4 +49,27 @@ test('openssl accepts the files as they are, and as a server after each rotation
     await world.agent.rotate()
     await written
   }
+})
+
+test('openssl reads the revocation list of a dev agent, and refuses what it names', async () => {
+  const workload = await world.workload('spiffe://example.org/revoked')
+  const [revoked, file] = [workload.svid, (name: string) => join(world.directory, name)]
+  await workload.rotate()
+  await world.agent.revoke(revoked)
+  const { bundle } = world.agent
+  await writeFile(file('ca.pem'), bundle.toPem())
+  await writeFile(file('crl.pem'), bundle.crls.map((der) => pemEncode('X509 CRL', der)).join(''))
+  await writeFile(file('revoked.pem'), revoked.certificatesPem())
+  await writeFile(file('good.pem'), workload.svid.certificatesPem())
+
+  const run = (args: readonly string[]) => spawnSync(openssl, args, { encoding: 'utf8' })
+  const { stdout } = run(['crl', '-in', file('crl.pem'), '-noout', '-text', '-CAfile', file('ca.pem')])
+  expect(stdout).toMatch(/X509v3 CRL Number: \n\s*1\n/)
+  expect(stdout.toLowerCase()).toContain(`serial number: ${revoked.serialNumber}`)
+  const verify = (name: string) =>
+    run(['verify', '-x509_strict', '-crl_check', '-CAfile', file('ca.pem'), '-CRLfile', file('crl.pem'), file(name)])
+  expect(verify('good.pem').stdout).toContain('OK')
+  const refusal = verify('revoked.pem')
+  expect(refusal.status).not.toBe(0)
+  expect(refusal.stderr).toContain('certificate revoked')
 })

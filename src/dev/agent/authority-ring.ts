@@ -1,5 +1,6 @@
 import { X509Bundle } from '../../bundle/index.js'
-import { SpiffeError } from '../../errors/index.js'
+import type { Certificate } from '../../encoding/index.js'
+import { InvalidInputError, SpiffeError } from '../../errors/index.js'
 import type { SpiffeId, TrustDomain } from '../../spiffe-id/index.js'
 import type { X509Svid } from '../../svid/index.js'
 import { DevAuthority } from '../authority/index.js'
@@ -37,12 +38,29 @@ export class AuthorityRing {
     return this.#active.x509
   }
 
-  /** The roots to trust: the one that issues, the next one once it is prepared, and old ones not yet retired. */
+  /**
+   * The roots to trust: the one that issues, the next one once it is prepared, and old ones not yet retired. With their
+   * revocation lists.
+   */
   bundle(): X509Bundle {
+    const bundles = this.#published().map(({ x509 }) => x509.bundle())
     return X509Bundle.fromAuthorities(
       this.#trustDomain,
-      this.#published().flatMap(({ x509 }) => [...x509.bundle().authorities]),
+      bundles.flatMap(({ authorities }) => [...authorities]),
+      bundles.flatMap(({ crls }) => [...crls]),
     )
+  }
+
+  /** The authority that issued a certificate puts it on its revocation list. */
+  async revoke(certificate: Certificate): Promise<void> {
+    const issuer = this.#published().find(({ x509 }) => x509.issued(certificate))
+    if (!issuer) {
+      throw new InvalidInputError(
+        'ERR_INVALID_ARGUMENT',
+        `no authority of ${this.#trustDomain.name} that is still trusted issued the certificate ${certificate.serialNumber}`,
+      )
+    }
+    await issuer.x509.revoke(certificate, { now: this.#now() })
   }
 
   /** The keys to trust JWT-SVIDs by, in the same way. */

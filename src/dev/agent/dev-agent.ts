@@ -2,6 +2,7 @@ import type { X509Bundle } from '../../bundle/index.js'
 import { ClosedError, InvalidInputError } from '../../errors/index.js'
 import { holding, sleep } from '../../flow/index.js'
 import type { SpiffeId, TrustDomain } from '../../spiffe-id/index.js'
+import type { X509Svid } from '../../svid/index.js'
 import type { DevAuthority } from '../authority/index.js'
 import { AuthorityRing } from './authority-ring.js'
 import { Board } from './board.js'
@@ -83,7 +84,7 @@ export class DevAgent {
     return this.#ring.active
   }
 
-  /** The roots of this trust domain that are trusted now. */
+  /** The roots of this trust domain that are trusted now, and what they have revoked. */
   get bundle(): X509Bundle {
     return this.#ring.bundle()
   }
@@ -199,6 +200,18 @@ export class DevAgent {
       () => partner.#trustListeners.delete(listener),
     )
     return federation
+  }
+
+  /**
+   * Takes back one certificate: its authority signs a revocation list that names it, and the agent delivers the list
+   * with its bundle, also to workloads of the agents that federate with this one. Whoever follows the bundle refuses the
+   * certificate from then on; its owner has a good one again after `rotate()`. The ICP dialect has no room for the list.
+   * @throws InvalidInputError for an SVID that no trusted authority of this agent issued.
+   */
+  async revoke(svid: X509Svid): Promise<void> {
+    this.#assertOpen()
+    await this.#ring.revoke(svid.leaf)
+    this.#publishRoots()
   }
 
   /** First step of a roll-over: the next authority's root is published and trusted; nothing is issued by it yet. */

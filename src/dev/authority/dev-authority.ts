@@ -1,10 +1,10 @@
 import { KeyObject, randomBytes } from 'node:crypto'
 import { X509Bundle } from '../../bundle/index.js'
-import type { Certificate } from '../../encoding/index.js'
+import { sameBytes, type Certificate } from '../../encoding/index.js'
 import { InvalidInputError } from '../../errors/index.js'
 import { SpiffeId, TrustDomain } from '../../spiffe-id/index.js'
 import { X509Svid } from '../../svid/index.js'
-import { makeKeys, mint, type CryptoKeys } from './mint.js'
+import { makeKeys, mint, mintCrl, type CryptoKeys } from './mint.js'
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -45,11 +45,13 @@ export interface IssueX509SvidOptions {
 /** A certificate authority for laptops, demos and tests: EC P-256, its key in memory only. */
 export class DevAuthority {
   readonly trustDomain: TrustDomain
-  readonly #bundle: X509Bundle
   readonly #root: Certificate
   readonly #name: string
   readonly #keys: CryptoKeys
   readonly #keyId: string
+  readonly #revoked = new Map<string, Date>()
+  #bundle: X509Bundle
+  #revoking: Promise<void> = Promise.resolve()
 
   private constructor(trustDomain: TrustDomain, root: Certificate, name: string, keys: CryptoKeys, keyId: string) {
     this.trustDomain = trustDomain
@@ -83,8 +85,26 @@ export class DevAuthority {
     return new DevAuthority(trustDomain, root, name, keys, keyId)
   }
 
+  /** The root, and the newest revocation list once something was revoked. */
   bundle(): X509Bundle {
     return this.#bundle
+  }
+
+  /** True for what carries the name of this authority as its issuer. */
+  issued({ issuer }: Certificate): boolean {
+    return sameBytes(issuer, this.#root.subject)
+  }
+
+  /**
+   * Puts a certificate on the revocation list of this authority, for good: `bundle()` has the new list when this resolves.
+   * @param options.now - The time of the revocation. Default the current time.
+   * @throws InvalidInputError for a certificate of another issuer.
+   */
+  revoke(certificate: Certificate, { now = new Date() }: { now?: Date | undefined } = {}): Promise<void> {
+    // One list after the other: the newest one holds everything.
+    const revoking = this.#revoking.then(() => this.#revoke(certificate, now))
+    this.#revoking = revoking.catch(() => undefined)
+    return revoking
   }
 
   /** Makes a fresh key and a certificate for it. */
@@ -120,6 +140,30 @@ export class DevAuthority {
     })
     const pkcs8 = KeyObject.from(keys.privateKey).export({ format: 'der', type: 'pkcs8' })
     return X509Svid.parse(leaf.der, pkcs8, { hint: options.hint })
+  }
+
+  async #revoke(certificate: Certificate, now: Date): Promise<void> {
+    const { serialNumber } = certificate
+    if (!this.issued(certificate)) {
+      throw new InvalidInputError(
+        'ERR_INVALID_ARGUMENT',
+        `expected a certificate of this authority of ${this.trustDomain.name}, found ${serialNumber} of another issuer`,
+      )
+    }
+    if (this.#revoked.has(serialNumber)) return
+    const revoked = new Map(this.#revoked).set(serialNumber, now)
+    const crl = await mintCrl({
+      issuer: this.#name,
+      number: revoked.size,
+      revoked,
+      thisUpdate: new Date(now.getTime() - backdateMs),
+      // Whoever revokes makes a new list; as long as nobody does, this one says all there is to say.
+      nextUpdate: new Date(this.#root.notAfterMs),
+      signingKey: this.#keys.privateKey,
+      extensions: [new AuthorityKeyIdentifierExtension(this.#keyId)],
+    })
+    this.#revoked.set(serialNumber, now)
+    this.#bundle = X509Bundle.fromAuthorities(this.trustDomain, [this.#root], [crl])
   }
 
   toJSON(): { trustDomain: TrustDomain; authority: Certificate; privateKey: string } {

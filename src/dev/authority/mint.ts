@@ -1,6 +1,6 @@
 import { randomBytes, webcrypto } from 'node:crypto'
 import { Certificate } from '../../encoding/index.js'
-import { X509CertificateGenerator, type Extension } from './peculiar.js'
+import { Extension, X509CertificateGenerator, X509CrlGenerator } from './peculiar.js'
 
 const algorithm = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' }
 
@@ -29,4 +29,38 @@ export async function mint(parts: {
     webcrypto,
   )
   return Certificate.parse(new Uint8Array(minted.rawData))
+}
+
+const crlNumberOid = '2.5.29.20'
+
+/**
+ * Signs a revocation list of these serial numbers (RFC 5280 §5).
+ * @returns DER.
+ */
+export async function mintCrl(parts: {
+  issuer: string
+  /** Larger than that of the list before. */
+  number: number
+  /** Hexadecimal, each once, with the time of its revocation. */
+  revoked: ReadonlyMap<string, Date>
+  thisUpdate: Date
+  nextUpdate: Date
+  signingKey: webcrypto.CryptoKey
+  extensions: Extension[]
+}): Promise<Uint8Array> {
+  const { number, revoked, extensions, ...rest } = parts
+  const digits = number.toString(16)
+  const octets = Buffer.from(digits.padStart(digits.length + (digits.length % 2), '0'), 'hex')
+  // An INTEGER whose first bit is set would be negative.
+  const value = octets.readUInt8(0) > 0x7f ? [0, ...octets] : [...octets]
+  const crl = await X509CrlGenerator.create(
+    {
+      ...rest,
+      entries: [...revoked].map(([serialNumber, revocationDate]) => ({ serialNumber, revocationDate })),
+      extensions: [...extensions, new Extension(crlNumberOid, false, new Uint8Array([0x02, value.length, ...value]))],
+      signingAlgorithm: algorithm,
+    },
+    webcrypto,
+  )
+  return new Uint8Array(crl.rawData)
 }

@@ -1,6 +1,7 @@
 import type { status } from '@grpc/grpc-js'
 import type { X509Bundle } from '../../bundle/index.js'
 import type { SpiffeId } from '../../spiffe-id/index.js'
+import type { X509Svid } from '../../svid/index.js'
 import type { DevAgent } from '../agent/index.js'
 import type {
   DevAgentOptions,
@@ -95,6 +96,14 @@ export class TestAgent {
   /** Hands out the bundle of another agent and follows it, or a bundle as it is. */
   federateWith(partner: TestAgent | DevAgent | X509Bundle): DevFederation {
     return this.agent.federateWith(partner instanceof TestAgent ? partner.agent : partner)
+  }
+
+  /**
+   * Has the authority revoke a certificate and delivers the revocation list: `agent.revoke(agent.workloads[0].svid)`.
+   * Peers that follow their agent refuse it from then on, until the workload has another one by `rotate()`.
+   */
+  revoke(svid: X509Svid): Promise<void> {
+    return this.agent.revoke(svid)
   }
 
   /** Takes the identities back: PERMISSION_DENIED, also for open streams, until `restore()`. */

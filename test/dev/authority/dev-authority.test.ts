@@ -2,7 +2,7 @@ import { X509Certificate } from 'node:crypto'
 import { inspect } from 'node:util'
 import { describe, expect, test } from 'vitest'
 import { X509BundleSet } from '../../../src/bundle/index.js'
-import { keyUsageBit, oid } from '../../../src/encoding/index.js'
+import { CertificateRevocationList, keyUsageBit, oid } from '../../../src/encoding/index.js'
 import { DevAuthority } from '../../../src/dev/authority/index.js'
 import { verifyX509Svid } from '../../../src/svid/index.js'
 
@@ -73,4 +73,39 @@ describe('an issued SVID', () => {
       )
     })
   }
+})
+
+describe('revoke()', () => {
+  const issue = (from: DevAuthority) => from.issueX509Svid({ id: 'spiffe://example.org/web', now })
+
+  test('has the bundle refuse that certificate and no other', async () => {
+    const revoking = await DevAuthority.create({ trustDomain: 'example.org', now })
+    const [bad, good] = [await issue(revoking), await issue(revoking)]
+    expect(revoking.bundle().crls).toEqual([])
+    await revoking.revoke(bad.leaf, { now })
+    const bundle = revoking.bundle()
+    expect(bundle.crlFaults(now)).toEqual([])
+    const verify = (chain: Uint8Array) => verifyX509Svid([chain], new X509BundleSet([bundle]), { now })
+    expect(() => verify(bad.leaf.der)).toThrow(expect.objectContaining({ code: 'ERR_X509_SVID_REVOKED' }))
+    expect(verify(good.leaf.der).id.toString()).toBe('spiffe://example.org/web')
+  })
+
+  test('adds to one list, whoever asks at the same time, and a second time changes nothing', async () => {
+    const revoking = await DevAuthority.create({ trustDomain: 'example.org', now })
+    const svids = await Promise.all(Array.from({ length: 130 }, () => issue(revoking)))
+    await Promise.all(svids.map(({ leaf }) => revoking.revoke(leaf, { now })))
+    const { crls } = revoking.bundle()
+    expect(crls).toHaveLength(1)
+    const list = CertificateRevocationList.parse(crls[0]!)
+    expect(svids.filter(({ serialNumber }) => !list.names(serialNumber))).toEqual([])
+    expect([list.size, list.unsupported]).toEqual([130, undefined])
+    await revoking.revoke(svids[0]!.leaf, { now })
+    expect(revoking.bundle().crls).toEqual(crls)
+  })
+
+  test('is refused for a certificate of somebody else', async () => {
+    const other = await DevAuthority.create({ trustDomain: 'example.org', now })
+    await expect(other.revoke(svid.leaf)).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
+    expect(other.bundle().crls).toEqual([])
+  })
 })
