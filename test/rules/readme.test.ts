@@ -96,7 +96,7 @@ test('the code blocks of the README and the modules of docs compile', async () =
     (error: unknown) => error as { stdout: string },
   )
   expect(stdout).toBe('')
-})
+}, 60_000)
 
 test('the code blocks of the README run: agent, server and client', async () => {
   const agent = start('agent.js', {})
