@@ -1,7 +1,9 @@
-import { Certificate, CertificateRevocationList, pemDecode, sameBytes } from '../encoding/index.js'
+import { Certificate, pemDecode, sameBytes } from '../encoding/index.js'
+import type { CertificateRevocationList } from '../encoding/index.js'
 import { InvalidMaterialError, SpiffeError } from '../errors/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
 import { maySignCrl } from './may-sign-crl.js'
+import { crlFault, RevocationLists } from './revocation-lists.js'
 import { findSigningFault } from './signing-profile.js'
 
 /** The X.509 authorities of one trust domain. Immutable; no authorities means that nothing of it is trusted. */
@@ -13,9 +15,10 @@ export class X509Bundle {
   readonly crls: readonly Uint8Array[]
   /** Those of them that can be read and judged. Who signed them is looked at when they name a certificate. */
   readonly revocationLists: readonly CertificateRevocationList[]
+  readonly #lists: RevocationLists
   readonly #crlFaults: readonly SpiffeError[]
 
-  private constructor(trustDomain: TrustDomain, authorities: readonly Certificate[], crls: readonly Uint8Array[]) {
+  private constructor(trustDomain: TrustDomain, authorities: readonly Certificate[], lists: RevocationLists) {
     // By its bytes: hashing for the first time in a process takes longer than all the rest of a small bundle.
     const unique = new Map(authorities.map((certificate) => [text(certificate.der), certificate]))
     for (const certificate of unique.values()) {
@@ -26,10 +29,17 @@ export class X509Bundle {
     }
     this.trustDomain = trustDomain
     this.authorities = Object.freeze([...unique.values()])
-    this.crls = Object.freeze(crls.map((crl) => new Uint8Array(crl)))
-    const { lists, faults } = readLists(this.crls, this.authorities)
-    this.revocationLists = Object.freeze(lists)
-    this.#crlFaults = Object.freeze(faults)
+    this.crls = lists.crls
+    const falselySigned = findFalselySigned(lists, this.authorities)
+    this.revocationLists =
+      falselySigned.length === 0
+        ? lists.judged
+        : Object.freeze(lists.judged.filter((list) => !falselySigned.includes(list)))
+    this.#lists = lists
+    this.#crlFaults = Object.freeze([
+      ...lists.faults,
+      ...falselySigned.map(() => crlFault('a revocation list is not signed by the authority that it names')),
+    ])
     Object.freeze(this)
   }
 
@@ -64,7 +74,12 @@ export class X509Bundle {
     authorities: readonly Certificate[],
     crls: readonly Uint8Array[] = [],
   ): X509Bundle {
-    return new X509Bundle(trustDomain, authorities, crls)
+    return new X509Bundle(trustDomain, authorities, RevocationLists.read(crls))
+  }
+
+  /** @internal The same authorities with lists that are read already, for they are those of many bundles. */
+  withRevocationLists(lists: RevocationLists): X509Bundle {
+    return lists === this.#lists ? this : new X509Bundle(this.trustDomain, this.authorities, lists)
   }
 
   /** What is wrong with the revocation lists, stale ones included. Nothing of it makes the bundle unusable. */
@@ -90,7 +105,7 @@ export class X509Bundle {
         this.authorities.map(({ der }) => der),
         other.authorities.map(({ der }) => der),
       ) &&
-      sameSet(this.crls, other.crls)
+      this.#lists.equals(other.#lists)
     )
   }
 
@@ -100,32 +115,18 @@ export class X509Bundle {
   }
 }
 
-/** An unsupported or falsely signed list is left out; a list of an issuer that is no authority is kept for later. */
-function readLists(
-  crls: readonly Uint8Array[],
+/** Lists that name authorities as their issuer, and none of them made the signature. */
+function findFalselySigned(
+  lists: RevocationLists,
   authorities: readonly Certificate[],
-): { lists: CertificateRevocationList[]; faults: SpiffeError[] } {
-  const lists: CertificateRevocationList[] = []
-  const faults: SpiffeError[] = []
-  for (const crl of crls) {
-    try {
-      const list = CertificateRevocationList.parse(crl)
-      const issuers = authorities.filter(({ subject }) => sameBytes(subject, list.issuer))
-      if (list.unsupported !== undefined)
-        faults.push(crlFault(`a revocation list cannot be judged: ${list.unsupported}`))
-      else if (issuers.length === 0 || issuers.some((issuer) => maySignCrl(issuer) && list.isSignedBy(issuer))) {
-        lists.push(list)
-      } else faults.push(crlFault('a revocation list is not signed by the authority that it names'))
-    } catch (error) {
-      if (!(error instanceof SpiffeError)) throw error
-      faults.push(error)
-    }
-  }
-  return { lists, faults }
-}
-
-function crlFault(message: string): InvalidMaterialError {
-  return new InvalidMaterialError('ERR_CRL_MALFORMED', message)
+): readonly CertificateRevocationList[] {
+  const named = new Set(authorities.flatMap(({ subject }) => lists.ofIssuer(subject)))
+  return [...named].filter(
+    (list) =>
+      !authorities.some(
+        (issuer) => sameBytes(issuer.subject, list.issuer) && maySignCrl(issuer) && list.isSignedBy(issuer),
+      ),
+  )
 }
 
 function sameSet(mine: readonly Uint8Array[], theirs: readonly Uint8Array[]): boolean {

@@ -10,6 +10,13 @@ export interface WorkloadApiLimits {
   maxBundles?: number | undefined
   /** Most certificates in one bundle. Default 256: each costs time in every handshake that it does not fit. */
   maxCertificatesPerBundle?: number | undefined
+  /** Most revocation lists in a message. Default 1024, one for each of a thousand domains: each proof looks into all. */
+  maxCrls?: number | undefined
+  /**
+   * Most bytes of all revocation lists of a message. Default 4 MiB: a hundred thousand revoked certificates, and already
+   * a noticeable fraction of a second of reading, during which nothing else runs.
+   */
+  maxCrlBytes?: number | undefined
 }
 
 export type CompleteLimits = { [Name in keyof WorkloadApiLimits]-?: number }
@@ -19,6 +26,8 @@ const defaults: CompleteLimits = {
   maxSvids: 256,
   maxBundles: 4096,
   maxCertificatesPerBundle: 256,
+  maxCrls: 1024,
+  maxCrlBytes: 4 * 1024 * 1024,
 }
 
 /** @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` when a limit is not a positive whole number. */

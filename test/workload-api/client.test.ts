@@ -3,7 +3,16 @@ import { status } from '@grpc/grpc-js'
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import type { X509Svid } from '../../src/svid/index.js'
 import { WorkloadApiClient, type WatchEvent, type WorkloadApiClientOptions } from '../../src/workload-api/index.js'
-import { encode, Issuer, refuse, Refusal, ScriptedAgent, startRawServer, type Script } from './scripted-agent.js'
+import {
+  encode,
+  Issuer,
+  messageOf,
+  refuse,
+  Refusal,
+  ScriptedAgent,
+  startRawServer,
+  type Script,
+} from './scripted-agent.js'
 import { makeToken } from './token.js'
 
 let issuer: Issuer
@@ -251,6 +260,8 @@ describe('limits', () => {
   for (const [limit, message] of [
     ['maxSvids', () => issuer.message([good, good])],
     ['maxBundles', () => issuer.message([good], { 'spiffe://b': issuer.bundleDer, 'spiffe://c': issuer.bundleDer })],
+    ['maxCrls', () => messageOf([issuer.entry(good)], {}, [Buffer.of(48, 0), Buffer.of(48, 0)])],
+    ['maxCrlBytes', () => messageOf([issuer.entry(good)], {}, [Buffer.of(48, 0)])],
   ] as const)
     test(`${limit} discards the message and is named`, async () => {
       const script: Script = { FetchX509SVID: (call) => call.write(message()) }

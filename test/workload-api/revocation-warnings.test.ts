@@ -48,3 +48,10 @@ for (const [what, decode] of [
     expect([...decode([]).warnings, ...decode([td.root.issueCrl(), other.root.issueCrl()]).warnings]).toEqual([])
   })
 }
+
+test('each list is read once for all bundles of a message', () => {
+  const [own, foreign] = decodeBundles([td.root.issueCrl(), other.root.issueCrl(), Buffer.from('nothing')]).value
+  expect([own!.crls.length, own!.revocationLists.length]).toEqual([3, 2])
+  for (const [at, crl] of own!.crls.entries()) expect(foreign!.crls[at]).toBe(crl)
+  for (const [at, list] of own!.revocationLists.entries()) expect(foreign!.revocationLists[at]).toBe(list)
+})

@@ -1,4 +1,4 @@
-import { X509Bundle } from '../../bundle/index.js'
+import { RevocationLists, X509Bundle } from '../../bundle/index.js'
 import { TrustDomain } from '../../spiffe-id/index.js'
 import type { CompleteLimits } from '../limits.js'
 import { unusable, within } from './unusable.js'
@@ -7,7 +7,7 @@ import { unusable, within } from './unusable.js'
 export function decodeX509Bundle(
   trustDomain: TrustDomain,
   der: Uint8Array,
-  crls: readonly Uint8Array[],
+  lists: RevocationLists,
   limits: CompleteLimits,
 ): X509Bundle {
   const bundle = within(`bundle of ${trustDomain.name}`, () => X509Bundle.parse(trustDomain, der))
@@ -17,7 +17,21 @@ export function decodeX509Bundle(
       `the bundle of ${trustDomain.name} holds ${length} certificates, more than the ${limits.maxCertificatesPerBundle} allowed (maxCertificatesPerBundle)`,
     )
   }
-  return crls.length === 0 ? bundle : X509Bundle.fromAuthorities(trustDomain, bundle.authorities, crls)
+  return bundle.withRevocationLists(lists)
+}
+
+/** The lists of a message, read once. One that cannot be judged is reported; too much of them is no message to use. */
+export function decodeCrls(crls: readonly Uint8Array[], limits: CompleteLimits): RevocationLists {
+  if (crls.length > limits.maxCrls) {
+    throw unusable(`it holds ${crls.length} revocation lists, more than the ${limits.maxCrls} allowed (maxCrls)`)
+  }
+  const bytes = crls.reduce((sum, { length }) => sum + length, 0)
+  if (bytes > limits.maxCrlBytes) {
+    throw unusable(
+      `its revocation lists have ${bytes} bytes, more than the ${limits.maxCrlBytes} allowed (maxCrlBytes)`,
+    )
+  }
+  return RevocationLists.read(crls)
 }
 
 /** What is wrong with revocation lists: each said once, for every bundle of a message carries the same lists. */

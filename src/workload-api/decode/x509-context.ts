@@ -3,7 +3,7 @@ import type { X509Bundle } from '../../bundle/index.js'
 import { X509Context, X509Svid } from '../../svid/index.js'
 import type { X509Entry, X509Message } from '../dialects/dialect.js'
 import type { CompleteLimits } from '../limits.js'
-import { crlWarnings, decodeBundleKeys, decodeX509Bundle } from './bundles.js'
+import { crlWarnings, decodeBundleKeys, decodeCrls, decodeX509Bundle } from './bundles.js'
 import { selectByHint } from './hints.js'
 import { unusable, within } from './unusable.js'
 
@@ -47,6 +47,7 @@ export function decodeX509Context(message: X509Message, limits: CompleteLimits, 
   if (length > limits.maxSvids)
     throw unusable(`it holds ${length} SVIDs, more than the ${limits.maxSvids} allowed (maxSvids)`)
   const { selected, warnings } = selectByHint(message.svids)
+  const lists = decodeCrls(message.crls, limits)
   const bundles = new Map<string, X509Bundle>()
   const own = new Map<string, Uint8Array>()
   const svids = selected.map(({ entry, place, hint }) => {
@@ -56,7 +57,7 @@ export function decodeX509Context(message: X509Message, limits: CompleteLimits, 
     const known = own.get(trustDomain.name)
     if (!known) {
       own.set(trustDomain.name, entry.bundle)
-      bundles.set(trustDomain.name, decodeX509Bundle(trustDomain, entry.bundle, message.crls, limits))
+      bundles.set(trustDomain.name, decodeX509Bundle(trustDomain, entry.bundle, lists, limits))
     } else if (Buffer.compare(known, entry.bundle) !== 0) {
       warnings.push(`${which} came with another bundle of ${trustDomain.name} than the first; the first is used`)
     }
@@ -70,7 +71,7 @@ export function decodeX509Context(message: X509Message, limits: CompleteLimits, 
       )
       continue
     }
-    bundles.set(trustDomain.name, decodeX509Bundle(trustDomain, der, message.crls, limits))
+    bundles.set(trustDomain.name, decodeX509Bundle(trustDomain, der, lists, limits))
   }
   warnings.push(...crlWarnings(bundles.values(), now))
   return { value: new X509Context({ svids, bundles: new X509BundleSet(bundles.values()) }), warnings }
