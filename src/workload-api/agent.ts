@@ -46,6 +46,9 @@ export interface UnaryCall<T> {
 /** Metadata that every request carries, exactly once (Workload Endpoint §3). */
 const securityMetadata = { 'workload.spiffe.io': 'true' }
 
+/** The requests of all streams are empty messages. */
+const nothing = new Uint8Array(0)
+
 const dialects = { spiffe: standardDialect, icp: icpDialect }
 
 /** Any answer but these shows that the method exists, and so which dialect the agent speaks. */
@@ -108,7 +111,8 @@ export class Agent {
     if (method === 'x509Svids') return this.#x509Stream(connection, handlers)
     const dialect = this.#known ?? standardDialect
     const path = dialect.paths[method]
-    return connection.stream(path, new Uint8Array(0), securityMetadata, {
+    const request = { path, message: nothing, metadata: securityMetadata }
+    return connection.stream(request, {
       onMessage: (bytes) => handlers.onMessage(bytes, dialect),
       onEnd: (status) => {
         if (status.code === Status.unimplemented && this.#mayHaveChanged(connection)) {
@@ -155,7 +159,7 @@ export class Agent {
     const { path, request, read, secret } = call
     let response: Uint8Array
     try {
-      response = await connection.unary(path, request, securityMetadata, signal)
+      response = await connection.unary({ path, message: request, metadata: securityMetadata }, signal)
     } catch (error) {
       if (error instanceof CallFailed) throw errorOfStatus(this.endpoint, path, error.status, secret)
       throw error
@@ -172,7 +176,8 @@ export class Agent {
       const dialect = order[index] as Dialect
       const path = dialect.paths.x509Svids
       let answered = false
-      current = connection.stream(path, new Uint8Array(0), this.#x509Metadata(dialect, handlers), {
+      const request = { path, message: nothing, metadata: this.#x509Metadata(dialect, handlers) }
+      current = connection.stream(request, {
         onMessage: (bytes) => {
           answered = true
           this.#learn(dialect, connection)

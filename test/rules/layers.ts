@@ -27,7 +27,7 @@ export const rooms: readonly Room[] = [
   {
     room: 'workload-api',
     is: 'endpoint, wire, client: bytes become values',
-    packages: ['@grpc/grpc-js', 'eventemitter3', 'protobufjs'],
+    packages: ['eventemitter3', 'protobufjs'],
   },
   { room: 'source', is: 'always the newest identity', packages: ['eventemitter3', 'jose'] },
   { room: 'federation', is: 'bundle endpoints' },

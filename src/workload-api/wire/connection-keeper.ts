@@ -10,7 +10,6 @@ export class ConnectionKeeper {
   readonly #opening = new SingleFlight<'one', Connection>()
   readonly #all = new Set<Connection>()
   #current: Connection | undefined
-  #failed = false
 
   constructor(endpoint: Endpoint, options: ConnectionOptions) {
     this.#endpoint = endpoint
@@ -37,16 +36,10 @@ export class ConnectionKeeper {
   async #open(signal: AbortSignal): Promise<Connection> {
     this.#current?.retire()
     this.#current = undefined
-    try {
-      const connection = await Connection.open(this.#endpoint, this.#options, this.#failed, signal)
-      this.#failed = false
-      this.#all.add(connection)
-      connection.onClose = () => this.#all.delete(connection)
-      this.#current = connection
-      return connection
-    } catch (error) {
-      this.#failed = true
-      throw error
-    }
+    const connection = await Connection.open(this.#endpoint, this.#options, signal)
+    this.#all.add(connection)
+    connection.onClose = () => this.#all.delete(connection)
+    this.#current = connection
+    return connection
   }
 }

@@ -1,26 +1,20 @@
+import { connect as connectHttp2 } from 'node:http2'
+import type { ClientHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
-import { Client, connectivityState, Metadata } from '@grpc/grpc-js'
-import type { ClientReadableStream } from '@grpc/grpc-js'
 import type { Endpoint } from '../endpoint.js'
-import { QuietCredentials } from './quiet-credentials.js'
-import { reach, unreachable } from './reach.js'
+import { Call } from './call.js'
+import type { CallHandlers, CallRequest } from './call.js'
+import { connect, unreachable } from './connect.js'
+import { Keepalive } from './keepalive.js'
+import type { KeepaliveOptions } from './keepalive.js'
+import { Status } from './status.js'
 import type { CallStatus } from './status.js'
 
-export interface ConnectionOptions {
+export interface ConnectionOptions extends KeepaliveOptions {
   /** Longest time until the HTTP/2 connection stands. */
   connectTimeoutMs: number
   /** Largest message that is received. */
   maxMessageBytes: number
-  /** Silence after which an HTTP/2 ping asks whether the agent is alive. */
-  keepaliveMs: number
-  /** How long that ping may take. */
-  keepaliveTimeoutMs: number
-}
-
-/** What a server stream calls back. Nothing is called after `cancel()`. */
-export interface StreamHandlers {
-  onMessage: (bytes: Uint8Array) => void
-  onEnd: (status: CallStatus) => void
 }
 
 export interface OpenStream {
@@ -37,84 +31,49 @@ export class CallFailed extends Error {
   }
 }
 
-/** Request and response stay bytes here: a message that cannot be decoded must not end the stream. */
-const same = ({ buffer, byteOffset, byteLength }: Uint8Array) => Buffer.from(buffer, byteOffset, byteLength)
-const keep = (bytes: Buffer): Uint8Array => bytes
-
-/** grpc-js leaves the details out of a status that it makes itself when it cannot decompress a message. */
-function complete({ code, details = '' }: Partial<CallStatus> & Pick<CallStatus, 'code'>): CallStatus {
-  return { code, details }
-}
-
-function targetOf(endpoint: Endpoint): string {
-  if (endpoint.kind === 'unix') return `unix:${endpoint.path}`
-  return endpoint.host.includes(':')
-    ? `ipv6:[${endpoint.host}]:${endpoint.port}`
-    : `ipv4:${endpoint.host}:${endpoint.port}`
-}
-
-function metadataOf(entries: Readonly<Record<string, string>>): Metadata {
-  const metadata = new Metadata()
-  for (const [key, value] of Object.entries(entries)) metadata.set(key, value)
-  return metadata
-}
+const lost: CallStatus = { code: Status.unavailable, details: 'the connection was lost' }
 
 /**
- * One HTTP/2 connection to an agent: used until it breaks, then thrown away. It never reconnects by itself, so grpc-js's
- * own backoff never delays anyone, and it never holds the process.
+ * One HTTP/2 connection to an agent: used until it breaks, then thrown away. It never reconnects by itself and it never
+ * holds the process. A gRPC library would do both, and more than double the time of a start (test/bench/start).
  */
 export class Connection {
-  readonly #client: Client
-  readonly #calls = new Set<{ cancel: () => void }>()
-  #socket: Socket | undefined
-  #usable = false
-  #closed = false
+  readonly #session: ClientHttp2Session
+  readonly #socket: Socket
+  readonly #options: ConnectionOptions
+  readonly #keepalive: Keepalive
+  readonly #calls = new Set<Call>()
   #retired = false
+  #closed = false
   /** Called once, when the connection is closed. */
   onClose: () => void = () => undefined
 
-  private constructor(endpoint: Endpoint, options: ConnectionOptions) {
-    const credentials = new QuietCredentials((socket) => {
-      this.#socket = socket
-      if (this.#closed) socket.destroy()
+  private constructor(socket: Socket, options: ConnectionOptions) {
+    this.#socket = socket
+    this.#options = options
+    this.#session = connectHttp2('http://localhost', {
+      createConnection: () => socket,
+      settings: { enablePush: false },
     })
-    this.#client = new Client(targetOf(endpoint), credentials, {
-      'grpc.default_authority': 'localhost',
-      // The Workload API is local: never through a proxy, whatever http_proxy says.
-      'grpc.enable_http_proxy': 0,
-      'grpc.use_local_subchannel_pool': 1,
-      'grpc.enable_retries': 0,
-      'grpc.enable_channelz': 0,
-      'grpc.service_config_disable_resolution': 1,
-      'grpc.client_idle_timeout_ms': 0x7fff_ffff,
-      'grpc.max_receive_message_length': options.maxMessageBytes,
-      'grpc.keepalive_time_ms': options.keepaliveMs,
-      'grpc.keepalive_timeout_ms': options.keepaliveTimeoutMs,
-      // A channel whose connection failed tries once more after this time, even when it was closed meanwhile.
-      'grpc.initial_reconnect_backoff_ms': 1,
-      'grpc.max_reconnect_backoff_ms': 1,
-    })
+    this.#session.unref()
+    this.#keepalive = new Keepalive(this.#session, options, () => this.#calls.size > 0)
+    this.#session
+      // Whatever went wrong, its calls end with a status.
+      .on('error', () => undefined)
+      // The agent will go. Calls that it has not seen are reset by HTTP/2 itself.
+      .once('goaway', () => this.retire())
+      .once('close', () => this.close())
   }
 
   /**
    * Connects and waits until HTTP/2 stands.
-   * @param ask - Ask with a bare socket first whether somebody listens: cheap while an agent is away.
    * @throws WorkloadApiError with code `ERR_WORKLOAD_API_UNAVAILABLE`, or the signal's reason.
    */
-  static async open(
-    endpoint: Endpoint,
-    options: ConnectionOptions,
-    ask: boolean,
-    signal: AbortSignal,
-  ): Promise<Connection> {
-    // A TCP connection can take minutes to fail, and would hold the process all that time.
-    if (ask || endpoint.kind === 'tcp') await reach(endpoint, options.connectTimeoutMs, signal)
-    signal.throwIfAborted()
-    const connection = new Connection(endpoint, options)
+  static async open(endpoint: Endpoint, options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
+    const socket = await connect(endpoint, options.connectTimeoutMs, signal)
+    const connection = new Connection(socket, options)
     try {
-      if (await connection.#ready(options.connectTimeoutMs, signal)) return connection
-      connection.close()
-      await reach(endpoint, options.connectTimeoutMs, signal)
+      if (await connection.#ready(signal)) return connection
       throw unreachable(endpoint, new Error('what listens there does not speak HTTP/2, or hung up; check the address'))
     } catch (error) {
       connection.close()
@@ -124,73 +83,47 @@ export class Connection {
 
   /** False from the moment the connection broke, or the agent announced that it will close it. */
   get usable(): boolean {
-    return this.#usable && !this.#retired && !this.#closed
+    return !this.#retired && !this.#closed && !this.#session.closed && !this.#session.destroyed
   }
 
   /** Starts a server stream. */
-  stream(
-    path: string,
-    request: Uint8Array,
-    metadata: Readonly<Record<string, string>>,
-    handlers: StreamHandlers,
-  ): OpenStream {
-    const call: ClientReadableStream<Uint8Array> = this.#client.makeServerStreamRequest(
-      path,
-      same,
-      keep,
-      request,
-      metadataOf(metadata),
-    )
-    let done = false
-    const open = {
+  stream(request: CallRequest, handlers: CallHandlers): OpenStream {
+    const call = this.#call(request, handlers)
+    return {
       cancel: () => {
-        if (done) return
-        done = true
-        call.cancel()
-        this.#finish(open)
+        call?.cancel()
+        if (call) this.#finish(call)
       },
     }
-    this.#calls.add(open)
-    call.on('data', (bytes: Uint8Array) => {
-      if (!done) handlers.onMessage(bytes)
-    })
-    // The same outcome comes as a status.
-    call.on('error', () => undefined)
-    call.on('status', (status: Partial<CallStatus> & Pick<CallStatus, 'code'>) => {
-      if (done) return
-      done = true
-      handlers.onEnd(complete(status))
-      this.#finish(open)
-    })
-    return open
   }
 
   /**
    * Makes a unary call.
    * @throws CallFailed, or the signal's reason.
    */
-  unary(
-    path: string,
-    request: Uint8Array,
-    metadata: Readonly<Record<string, string>>,
-    signal: AbortSignal,
-  ): Promise<Uint8Array> {
+  unary(request: CallRequest, signal: AbortSignal): Promise<Uint8Array> {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
+      let response: Uint8Array | undefined
+      let messages = 0
       const onAbort = () => {
-        call.cancel()
+        stream.cancel()
         // The signal's reason is passed on unchanged.
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
         reject(signal.reason)
       }
-      const call = this.#client.makeUnaryRequest(path, same, keep, request, metadataOf(metadata), (error, response) => {
-        signal.removeEventListener('abort', onAbort)
-        this.#finish(call)
-        if (error) reject(new CallFailed(complete(error)))
-        else if (response) resolve(response)
-        else reject(new CallFailed({ code: 13, details: 'no message' }))
+      const stream = this.stream(request, {
+        onMessage: (bytes) => {
+          messages++
+          response = bytes
+        },
+        onEnd: (status) => {
+          signal.removeEventListener('abort', onAbort)
+          if (status.code !== Status.ok) reject(new CallFailed(status))
+          else if (response && messages === 1) resolve(response)
+          else reject(new CallFailed({ code: Status.internal, details: `${messages} messages, expected one` }))
+        },
       })
-      this.#calls.add(call)
       signal.addEventListener('abort', onAbort, { once: true })
     })
   }
@@ -205,62 +138,71 @@ export class Connection {
   close(): void {
     if (this.#closed) return
     this.#closed = true
-    this.onClose()
-    for (const call of [...this.#calls]) call.cancel()
-    this.#client.close()
+    this.#keepalive.stop()
+    for (const call of this.#calls) call.fail(lost)
     // Let the cancellations out first; a peer that does not read must not keep the socket.
-    const socket = this.#socket
-    if (socket) setImmediate(() => socket.destroy())
+    setImmediate(() => {
+      this.#session.destroy()
+      this.#socket.destroy()
+    })
+    this.onClose()
   }
 
-  #finish(call: { cancel: () => void }): void {
+  #call(request: CallRequest, handlers: CallHandlers): Call | undefined {
+    let call: Call | undefined
+    const ending: CallHandlers = {
+      onMessage: (bytes) => {
+        this.#keepalive.heard()
+        handlers.onMessage(bytes)
+      },
+      onEnd: (status) => {
+        if (call) this.#finish(call)
+        handlers.onEnd(status)
+      },
+    }
+    try {
+      call = new Call(this.#session, request, this.#options.maxMessageBytes, ending)
+      this.#calls.add(call)
+      return call
+    } catch {
+      // The session ended a moment ago.
+      setImmediate(() => ending.onEnd(lost))
+      return undefined
+    }
+  }
+
+  #finish(call: Call): void {
     this.#calls.delete(call)
     if (this.#retired && this.#calls.size === 0) this.close()
   }
 
-  /** Waits for the connection; false when it failed. Afterwards follows it until it breaks. */
-  #ready(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
-    const channel = this.#client.getChannel()
+  /** Waits for the first word of HTTP/2; false when none comes. */
+  #ready(signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve, reject) => {
-      const settle = (outcome: () => void) => {
+      signal.throwIfAborted()
+      const settle = () => {
         clearTimeout(timer)
         signal.removeEventListener('abort', onAbort)
-        outcome()
+        this.#session.off('remoteSettings', onSettings).off('close', onFailure)
+      }
+      const onSettings = () => {
+        settle()
+        resolve(true)
+      }
+      const onFailure = () => {
+        settle()
+        resolve(false)
       }
       const onAbort = () => {
-        settle(() => {
-          // The signal's reason is passed on unchanged.
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-          reject(signal.reason)
-        })
+        settle()
+        // The signal's reason is passed on unchanged.
+        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+        reject(signal.reason)
       }
-      const timer = setTimeout(() => {
-        settle(() => {
-          resolve(false)
-        })
-      }, timeoutMs)
+      const timer = setTimeout(onFailure, this.#options.connectTimeoutMs)
       timer.unref()
       signal.addEventListener('abort', onAbort, { once: true })
-      const follow = () => {
-        if (this.#closed) return
-        const state = channel.getConnectivityState(!this.#usable)
-        if (state === connectivityState.READY) {
-          this.#usable = true
-          settle(() => {
-            resolve(true)
-          })
-        } else if (this.#usable) {
-          this.#usable = false
-          return
-        } else if (state === connectivityState.TRANSIENT_FAILURE || state === connectivityState.SHUTDOWN) {
-          settle(() => {
-            resolve(false)
-          })
-          return
-        }
-        channel.watchConnectivityState(state, Infinity, follow)
-      }
-      follow()
+      this.#session.once('remoteSettings', onSettings).once('close', onFailure)
     })
   }
 }

@@ -5,12 +5,14 @@ import type { Endpoint } from '../endpoint.js'
 /** The gRPC status codes that mean something to us. */
 export const Status = {
   ok: 0,
+  cancelled: 1,
   unknown: 2,
   invalidArgument: 3,
   permissionDenied: 7,
   resourceExhausted: 8,
   failedPrecondition: 9,
   unimplemented: 12,
+  internal: 13,
   unavailable: 14,
   unauthenticated: 16,
 } as const

@@ -1,4 +1,5 @@
-import { connect } from 'node:net'
+import { connect as connectSocket } from 'node:net'
+import type { Socket } from 'node:net'
 import { WorkloadApiError } from '../../errors/index.js'
 import type { Endpoint } from '../endpoint.js'
 
@@ -30,48 +31,46 @@ export function unreachable(endpoint: Endpoint, cause: unknown): WorkloadApiErro
 }
 
 /**
- * Connects and hangs up: tells in microseconds whether somebody listens, and why not. A connection that grpc-js makes
- * would stay pending, and hold the process, for as long as the kernel cares to try.
+ * A connected socket that does not hold the process. Never through a proxy: the Workload API is local.
+ * @throws WorkloadApiError with code `ERR_WORKLOAD_API_UNAVAILABLE`, or the signal's reason.
  */
-export function reach(endpoint: Endpoint, connectTimeoutMs: number, signal: AbortSignal): Promise<void> {
+export function connect(endpoint: Endpoint, connectTimeoutMs: number, signal: AbortSignal): Promise<Socket> {
   const timeoutMs = Math.min(connectTimeoutMs, longestMs)
   return new Promise((resolve, reject) => {
     signal.throwIfAborted()
-    const socket = connect(
-      endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port },
+    const socket = connectSocket(
+      endpoint.kind === 'unix' ? { path: endpoint.path } : { host: endpoint.host, port: endpoint.port, noDelay: true },
     )
     socket.unref()
-    const settle = (outcome: () => void) => {
+    const settle = () => {
       clearTimeout(timer)
       signal.removeEventListener('abort', onAbort)
       socket.removeAllListeners()
-      // What still comes out of a socket that is done with concerns nobody.
+      // What still comes out of a socket that nobody uses concerns nobody.
       socket.on('error', () => undefined)
+    }
+    const fail = (error: unknown) => {
+      settle()
       socket.destroy()
-      outcome()
+      // An error of ours, or the signal's reason, unchanged.
+      // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
+      reject(error)
     }
     const timer = setTimeout(() => {
       const cause = Object.assign(new Error(`no connection within ${timeoutMs} ms`), { code: 'ETIMEDOUT' })
-      settle(() => {
-        reject(unreachable(endpoint, cause))
-      })
+      fail(unreachable(endpoint, cause))
     }, timeoutMs)
     timer.unref()
     const onAbort = () => {
-      settle(() => {
-        // The signal's reason is passed on unchanged.
-        // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-        reject(signal.reason)
-      })
+      fail(signal.reason)
     }
     signal.addEventListener('abort', onAbort, { once: true })
-    socket.once('connect', () => {
-      settle(resolve)
-    })
     socket.once('error', (cause) => {
-      settle(() => {
-        reject(unreachable(endpoint, cause))
-      })
+      fail(unreachable(endpoint, cause))
+    })
+    socket.once('connect', () => {
+      settle()
+      resolve(socket)
     })
   })
 }

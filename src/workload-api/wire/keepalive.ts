@@ -1,0 +1,53 @@
+import type { ClientHttp2Session } from 'node:http2'
+import { clearQuietTimer } from '../../flow/index.js'
+
+export interface KeepaliveOptions {
+  /** Silence after which a ping asks whether the other side is alive, in milliseconds. */
+  keepaliveMs: number
+  /** How long its answer may take, in milliseconds. */
+  keepaliveTimeoutMs: number
+}
+
+/** A longer timer would fire at once; a month is for ever here. */
+const longestMs = 0x7fff_ffff
+
+/** Finds out whether the other side of a silent connection still lives, and ends the session when it does not. */
+export class Keepalive {
+  readonly #session: ClientHttp2Session
+  readonly #options: KeepaliveOptions
+  readonly #inUse: () => boolean
+  readonly #silence: NodeJS.Timeout | undefined
+  #answer: NodeJS.Timeout | undefined
+
+  /** @param inUse - Whether a call is under way: gRPC servers do not like pings without one. */
+  constructor(session: ClientHttp2Session, options: KeepaliveOptions, inUse: () => boolean) {
+    this.#session = session
+    this.#options = options
+    this.#inUse = inUse
+    if (options.keepaliveMs <= longestMs) this.#silence = setTimeout(() => this.#ask(), options.keepaliveMs).unref()
+  }
+
+  /** Something came from the other side. */
+  heard(): void {
+    this.#silence?.refresh()
+  }
+
+  stop(): void {
+    clearQuietTimer(this.#silence)
+    clearQuietTimer(this.#answer)
+  }
+
+  #ask(): void {
+    if (this.#session.destroyed) return
+    this.#silence?.refresh()
+    if (!this.#inUse() || this.#answer) return
+    this.#answer = setTimeout(
+      () => this.#session.destroy(),
+      Math.min(this.#options.keepaliveTimeoutMs, longestMs),
+    ).unref()
+    this.#session.ping(() => {
+      clearQuietTimer(this.#answer)
+      this.#answer = undefined
+    })
+  }
+}
