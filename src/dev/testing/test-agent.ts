@@ -10,6 +10,7 @@ import type {
   DevWorkloadOptions,
   WorkloadSteering,
 } from '../agent/index.js'
+import { TestWire } from './test-wire.js'
 
 export interface TestAgentOptions extends Omit<DevAgentOptions, 'trustDomain' | 'now' | 'unref'> {
   /** Default `example.org`. */
@@ -38,6 +39,7 @@ export class TestAgent {
   /** The agent itself, for what is not steering: federation, roll-over, further workloads. */
   readonly agent: DevAgent
   readonly #clock: { aheadMs: number }
+  readonly #wires = new Set<TestWire>()
 
   private constructor(agent: DevAgent, clock: { aheadMs: number }) {
     this.agent = agent
@@ -48,15 +50,16 @@ export class TestAgent {
     // Loaded now: who only mints certificates with this folder need not load a gRPC server.
     const { DevAgent } = await import('../agent/index.js')
     const clock = { aheadMs: 0 }
-    const agent = await DevAgent.start({
+    const started = await DevAgent.start({
       workloads: [`spiffe://${trustDomain.toString()}/workload`],
       ...options,
       trustDomain,
       unref: true,
       now: () => new Date(Date.now() + clock.aheadMs),
     })
+    const agent = new TestAgent(started, clock)
     after?.(() => agent.close())
-    return new TestAgent(agent, clock)
+    return agent
   }
 
   /** The address of the first workload. */
@@ -77,6 +80,17 @@ export class TestAgent {
   /** Opens a further socket; steering that was set before does not hold for it. */
   workload(id: string | SpiffeId, options?: DevWorkloadOptions): Promise<DevWorkload> {
     return this.agent.workload(id, options)
+  }
+
+  /**
+   * A line to a workload's socket that can be told to do to its bytes what no agent does: see {@link TestWire}. It is
+   * closed with the agent.
+   * @param workload - Default the first one.
+   */
+  async wire(workload: DevWorkload | undefined = this.workloads[0]): Promise<TestWire> {
+    const wire = await TestWire.start(workload?.endpoint ?? '')
+    this.#wires.add(wire)
+    return wire
   }
 
   /** Issues every SVID anew, now. */
@@ -162,8 +176,9 @@ export class TestAgent {
   }
 
   /** Ends every stream with UNAVAILABLE, closes the sockets and removes them. Twice does no harm. */
-  close(): Promise<void> {
-    return this.agent.close()
+  async close(): Promise<void> {
+    await this.agent.close()
+    await Promise.all([...this.#wires].map((wire) => wire.close()))
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
