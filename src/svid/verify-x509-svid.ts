@@ -1,4 +1,4 @@
-import type { X509BundleSource } from '../bundle/index.js'
+import type { X509Bundle, X509BundleSource } from '../bundle/index.js'
 import { Certificate } from '../encoding/index.js'
 import { InvalidInputError, SpiffeError, UntrustedPeerError } from '../errors/index.js'
 import type { SpiffeId } from '../spiffe-id/index.js'
@@ -29,6 +29,8 @@ export interface VerifiedX509Svid {
   readonly path: readonly Certificate[]
   /** The earliest end of validity on the path. */
   readonly expiresAt: Date
+  /** The bundle that holds the authority. */
+  readonly bundle: X509Bundle
 }
 
 /**
@@ -69,7 +71,7 @@ export function verifyX509Svid(
   if ('code' in found)
     throw new UntrustedPeerError(found.code, `${profile.id.toString()} is not proved: ${found.message}`)
   const expiresAt = new Date(Math.min(...found.map(({ notAfterMs }) => notAfterMs)))
-  const verified = Object.freeze({ id: profile.id, leaf, path: Object.freeze(found), expiresAt })
+  const verified = Object.freeze({ id: profile.id, leaf, path: Object.freeze(found), expiresAt, bundle })
   // What was parsed, not what was passed: only those bytes are proved.
   const proved = certificates.map(({ der }) => der)
   verifiedPaths.keep(proved, bundle, purpose, verified, nowMs)

@@ -191,13 +191,14 @@ class Gate {
     }
     const provedAt = new Date()
     const purpose = 'clientAuth'
-    const anonymous = { proof: { caller: undefined, chain: [], provedAt, purpose, admitted: true } as const }
+    const nobody = { caller: undefined, by: { bundle: undefined }, chain: [] }
+    const anonymous = { proof: { ...nobody, provedAt, purpose, admitted: true } as const }
     if (!this.#authorizer) return anonymous
     const chain = chainSentByClient(socket.getPeerX509Certificate())
     if (chain.length === 0 && this.#options.clients === 'optional') return anonymous
-    const caller = provePeer(chain, this.#source, { now: provedAt, purpose })
+    const { caller, bundle } = provePeer(chain, this.#source, { now: provedAt, purpose })
     const refusal = refusalOf(caller, this.#authorizer)
-    return { proof: { caller, chain, provedAt, purpose, admitted: refusal === undefined }, refusal }
+    return { proof: { caller, by: { bundle }, chain, provedAt, purpose, admitted: refusal === undefined }, refusal }
   }
 
   #refuse(error: unknown, socket: TLSSocket): void {

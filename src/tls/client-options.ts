@@ -79,7 +79,7 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
       try {
         const chain = chainSentByServer(certificate)
         const provedAt = new Date()
-        const caller = provePeer(chain, source, { now: provedAt, purpose: 'serverAuth' })
+        const { caller, bundle } = provePeer(chain, source, { now: provedAt, purpose: 'serverAuth' })
         const refusal = refusalOf(caller, authorizer)
         if (refusal) return refusal
         if (checkHostname) {
@@ -87,7 +87,7 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
           if (mismatch) return mismatch
         }
         if (typeof this === 'object' && this) {
-          storeClientProof(this, { caller, chain, provedAt, purpose: 'serverAuth', admitted: true })
+          storeClientProof(this, { caller, by: { bundle }, chain, provedAt, purpose: 'serverAuth', admitted: true })
         }
         return undefined
       } catch (error) {

@@ -3,7 +3,8 @@ import type { X509SvidSource } from '../svid/index.js'
 
 /**
  * Where a connection takes its identity and its roots from: a live source, files on disk, a fixed value in a test.
- * It is asked at each new connection, so whatever it returns then is what the peer sees.
+ * It is asked at each new connection, so whatever it returns then is what the peer sees. What has not changed should be the
+ * same object as before: then nothing is built, and nobody proved, anew.
  */
 export interface IdentitySource extends X509SvidSource, X509BundleSource {
   /**

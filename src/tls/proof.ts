@@ -1,4 +1,5 @@
 import { TLSSocket } from 'node:tls'
+import type { X509Bundle } from '../bundle/index.js'
 import type { Certificate } from '../encoding/index.js'
 import { UntrustedPeerError } from '../errors/index.js'
 import type { SpiffeId, TrustDomain } from '../spiffe-id/index.js'
@@ -15,10 +16,12 @@ export interface Caller {
   readonly provedBy: 'x509-svid'
 }
 
-/** What a handshake left behind. Written once, at its end; nothing is read from the TLS layer again later. */
+/** What a handshake left behind. Written at its end; nothing is read from the TLS layer again later. */
 export interface Proof {
   /** Absent on a connection whose peer was allowed to stay anonymous. */
   readonly caller: Caller | undefined
+  /** The bundle that proved the caller, replaced when a newer one has proved it as well. */
+  readonly by: { bundle: X509Bundle | undefined }
   /** The certificates as they were sent, leaf first. */
   readonly chain: readonly Uint8Array[]
   readonly provedAt: Date

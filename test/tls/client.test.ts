@@ -1,12 +1,15 @@
 import { once } from 'node:events'
 import * as tls from 'node:tls'
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { InvalidMaterialError } from '../../src/errors/index.js'
+import { VerifiedPaths } from '../../src/svid/verified-paths.js'
 import {
   authorizeAny,
   authorizeMemberOf,
   createTlsOptionsForClient,
   peerId,
+  recheckPeer,
+  type Authorize,
   type ClientTlsOptions,
   type IdentitySource,
 } from '../../src/tls/index.js'
@@ -140,6 +143,29 @@ describe('a TLS client', () => {
       if (ok) await once(socket, 'secureConnect')
       else await expect(once(socket, 'secureConnect')).rejects.toThrow()
     }
+  })
+
+  test('judges its server again, and proves it again only where the bundle is another object', async () => {
+    await newSource()
+    const port = await serve(await a.leaf({ uris: ['spiffe://a.test/server'] }))
+    const socket = await connect(port, { authorize: authorizeAny() })
+    const [svid, newer] = [source.getX509Svid(), a.bundle('a.test')]
+    const proofs = vi.spyOn(VerifiedPaths.prototype, 'find')
+    onTestFinished(() => proofs.mockRestore())
+    const judged = (authorize: Authorize = authorizeAny()) => {
+      const refusal = recheckPeer(socket, source, authorize)
+      return [codeOf(refusal), proofs.mock.calls.length]
+    }
+    expect(judged()).toEqual([undefined, 0])
+    expect(judged('spiffe://a.test/other')).toEqual(['ERR_PEER_NOT_AUTHORIZED', 0])
+    source.use(svid, newer)
+    expect(judged()).toEqual([undefined, 1])
+    expect(judged()).toEqual([undefined, 1])
+    source.use(svid, b.bundle('a.test'))
+    expect(judged()).toEqual(['ERR_X509_CHAIN_UNTRUSTED', 2])
+    expect(judged()).toEqual(['ERR_X509_CHAIN_UNTRUSTED', 3])
+    source.use(svid, newer)
+    expect(judged()).toEqual([undefined, 3])
   })
 
   test('without authorize it cannot be made', async () => {

@@ -2,8 +2,9 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import * as tls from 'node:tls'
 import { inspect } from 'node:util'
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { InvalidMaterialError } from '../../src/errors/index.js'
+import { VerifiedPaths } from '../../src/svid/verified-paths.js'
 import {
   attachSpiffeToServer,
   authorizeAny,
@@ -347,6 +348,34 @@ describe('trust that is withdrawn', () => {
     expect(rejected).toEqual([])
     recheckPeers(server)
     expect(rejected).toEqual(['ERR_BUNDLE_NOT_FOUND'])
+    await once(far, 'close')
+  })
+
+  test('an update proves only those anew whose bundle is another object, and asks about everybody', async () => {
+    const asked: string[] = []
+    const authorize = (id: unknown) => asked.push(String(id)) > 0
+    const { source, near, far } = await connected({ authorize })
+    const everybody = ['spiffe://a.test/web', 'spiffe://b.test/web']
+    const svid = source.getX509Svid()
+    const [aBundle, bBundle] = source.context.bundles
+    const proofs = vi.spyOn(VerifiedPaths.prototype, 'find')
+    onTestFinished(() => proofs.mockRestore())
+    const newer = b.bundle('b.test')
+    for (const [bundles, proved] of [
+      [[aBundle!, bBundle!], 0],
+      [[aBundle!, newer], 1],
+      // The newer one is what counts from now on.
+      [[aBundle!, newer], 0],
+      [[aBundle!, bBundle!], 1],
+    ] as const) {
+      proofs.mockClear()
+      asked.length = 0
+      source.use(svid, ...bundles)
+      expect(proofs).toHaveBeenCalledTimes(proved)
+      expect(asked).toEqual(everybody)
+    }
+    expect([near.destroyed, far.destroyed]).toEqual([false, false])
+    source.use(svid, aBundle!)
     await once(far, 'close')
   })
 
