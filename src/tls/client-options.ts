@@ -1,7 +1,7 @@
 import * as tls from 'node:tls'
 import { InvalidInputError, UntrustedPeerError } from '../errors/index.js'
 import { toAuthorizer } from './authorizer.js'
-import type { Authorize } from './authorizer.js'
+import type { Authorize, Authorizer } from './authorizer.js'
 import { liveSecureContext } from './client-context.js'
 import type { IdentitySource } from './identity-source.js'
 import { readMinVersion } from './min-version.js'
@@ -53,15 +53,9 @@ export interface SpiffeClientTlsOptions {
  * `ERR_INVALID_ARGUMENT`.
  */
 export function createTlsOptionsForClient(source: IdentitySource, options: ClientTlsOptions): SpiffeClientTlsOptions {
-  const { webServer } = options
+  const { webServer, authorize: authorizer } = withAuthorizer(options)
   const minVersion = readMinVersion(options.minVersion) ?? 'TLSv1.3'
-  if (webServer) {
-    if ((options as { authorize?: unknown }).authorize !== undefined) {
-      throw new InvalidInputError(
-        'ERR_INVALID_ARGUMENT',
-        'webServer means a server without a SPIFFE ID, so authorize cannot be obeyed; give one of them',
-      )
-    }
+  if (!authorizer) {
     const web = webRoots(webServer)
     return {
       secureContext: liveSecureContext(source, { roots: { web }, minVersion }),
@@ -70,7 +64,6 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
       maxCachedSessions: 0,
     }
   }
-  const authorizer = toAuthorizer(options.authorize)
   const checkHostname = options.checkHostname === true
   return {
     secureContext: liveSecureContext(source, { roots: { trustDomain: authorizer.trustDomain }, minVersion }),
@@ -98,6 +91,21 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
     rejectUnauthorized: true,
     maxCachedSessions: 0,
   }
+}
+
+/**
+ * A copy of the options with `authorize` read, for whoever asks about a server again later: what a caller does to its
+ * object or its list after set-up changes nothing. Absent where an ordinary web server is called.
+ * @throws InvalidInputError as {@link createTlsOptionsForClient} does.
+ */
+export function withAuthorizer<T extends ClientTlsOptions>(options: T): T & { authorize?: Authorizer | undefined } {
+  if (options.webServer && (options as { authorize?: unknown }).authorize !== undefined) {
+    throw new InvalidInputError(
+      'ERR_INVALID_ARGUMENT',
+      'webServer means a server without a SPIFFE ID, so authorize cannot be obeyed; give one of them',
+    )
+  }
+  return { ...options, authorize: options.webServer ? undefined : toAuthorizer(options.authorize) }
 }
 
 /** Only `true` means the web's roots: whoever meant roots of their own and has none shall not get those. */

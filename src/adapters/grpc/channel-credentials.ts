@@ -4,8 +4,8 @@ import { connect } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
 import { ChannelCredentials, credentials } from '@grpc/grpc-js'
 import { UntrustedPeerError } from '../../errors/index.js'
-import { createTlsOptionsForClient, inOurWords, recheckPeer } from '../../tls/index.js'
-import type { ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+import { createTlsOptionsForClient, inOurWords, recheckPeer, withAuthorizer } from '../../tls/index.js'
+import type { Authorizer, ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
 
 type CreateConnector = ChannelCredentials['_createSecureConnector']
 type Connector = ReturnType<CreateConnector>
@@ -23,7 +23,8 @@ export function createGrpcChannelCredentials(source: IdentitySource, options: Cl
 
 class SpiffeChannelCredentials extends ChannelCredentials {
   readonly #source: IdentitySource
-  readonly #expected: ClientTlsOptions
+  /** Absent where an ordinary web server is called. */
+  readonly #authorizer: Authorizer | undefined
   readonly #tls: SpiffeClientTlsOptions
   readonly #open = new Set<TLSSocket>()
   #stop: (() => void) | undefined
@@ -31,8 +32,9 @@ class SpiffeChannelCredentials extends ChannelCredentials {
   constructor(source: IdentitySource, options: ClientTlsOptions) {
     super()
     this.#source = source
-    this.#expected = options
-    this.#tls = createTlsOptionsForClient(source, options)
+    const expected = withAuthorizer(options)
+    this.#authorizer = expected.authorize
+    this.#tls = createTlsOptionsForClient(source, expected)
   }
 
   override _isSecure(): boolean {
@@ -67,7 +69,7 @@ class SpiffeChannelCredentials extends ChannelCredentials {
         this.#watch(socket)
         resolve(socket)
       })
-      socket.on('error', (error: Error) => reject(this.#expected.authorize ? inOurWords(error) : error))
+      socket.on('error', (error: Error) => reject(this.#authorizer ? inOurWords(error) : error))
     })
   }
 
@@ -84,9 +86,9 @@ class SpiffeChannelCredentials extends ChannelCredentials {
   }
 
   #recheck(): void {
-    if (!this.#expected.authorize) return
+    if (!this.#authorizer) return
     for (const socket of this.#open) {
-      const refusal = recheckPeer(socket, this.#source, this.#expected.authorize)
+      const refusal = recheckPeer(socket, this.#source, this.#authorizer)
       // Without the error: it would reach the calls as INTERNAL, and they are to end as UNAVAILABLE.
       if (refusal) socket.destroy()
     }

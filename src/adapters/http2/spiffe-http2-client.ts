@@ -5,8 +5,8 @@ import type {
   OutgoingHttpHeaders,
 } from 'node:http2'
 import { ClosedError } from '../../errors/index.js'
-import { createTlsOptionsForClient, recheckPeer } from '../../tls/index.js'
-import type { IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+import { createTlsOptionsForClient, recheckPeer, withAuthorizer } from '../../tls/index.js'
+import type { Authorizer, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
 import { openSession } from './connect-http2.js'
 import type { Http2ClientOptions } from './connect-http2.js'
 
@@ -17,7 +17,7 @@ import type { Http2ClientOptions } from './connect-http2.js'
 export class SpiffeHttp2Client {
   readonly #source: IdentitySource
   readonly #authority: URL
-  readonly #options: Http2ClientOptions
+  readonly #options: Http2ClientOptions & { authorize?: Authorizer | undefined }
   readonly #tls: SpiffeClientTlsOptions
   /** Each with the number of its requests in progress. */
   readonly #sessions = new Map<ClientHttp2Session, number>()
@@ -33,8 +33,8 @@ export class SpiffeHttp2Client {
   constructor(source: IdentitySource, authority: string | URL, options: Http2ClientOptions) {
     this.#source = source
     this.#authority = new URL(authority)
-    this.#options = options
-    this.#tls = createTlsOptionsForClient(source, options)
+    this.#options = withAuthorizer(options)
+    this.#tls = createTlsOptionsForClient(source, this.#options)
     this.#stop = source.onUpdate?.(() => this.#update())
   }
 

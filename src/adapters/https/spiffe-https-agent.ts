@@ -4,8 +4,8 @@ import type { AgentOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { InvalidInputError, UntrustedPeerError } from '../../errors/index.js'
-import { createTlsOptionsForClient, recheckPeer, refuseInOurWords } from '../../tls/index.js'
-import type { ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+import { createTlsOptionsForClient, recheckPeer, refuseInOurWords, withAuthorizer } from '../../tls/index.js'
+import type { Authorizer, ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
 
 /** What identity and proof decide. */
 type Ours =
@@ -35,7 +35,8 @@ export type SpiffeHttpsAgentOptions = ClientTlsOptions & Omit<AgentOptions, Ours
  */
 export class SpiffeHttpsAgent extends Agent {
   readonly #source: IdentitySource
-  readonly #expected: ClientTlsOptions
+  /** Absent where ordinary web servers are called. */
+  readonly #authorizer: Authorizer | undefined
   readonly #tls: SpiffeClientTlsOptions
   readonly #born = new WeakMap<Duplex, object>()
   readonly #stop: (() => void) | undefined
@@ -47,10 +48,11 @@ export class SpiffeHttpsAgent extends Agent {
    * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID` or `ERR_SPIFFE_ID_INVALID`.
    */
   constructor(source: IdentitySource, options: SpiffeHttpsAgentOptions) {
-    const tls = createTlsOptionsForClient(source, options)
-    super({ keepAlive: true, ...options, ...neverSet, ...tls })
+    const expected = withAuthorizer(options)
+    const tls = createTlsOptionsForClient(source, expected)
+    super({ keepAlive: true, ...expected, ...neverSet, ...tls })
     this.#source = source
-    this.#expected = options
+    this.#authorizer = expected.authorize
     this.#tls = tls
     // Node compares it with the scheme of the request and throws an error of its own. Without it the request comes
     // to addRequest, where it is refused with ours.
@@ -79,7 +81,7 @@ export class SpiffeHttpsAgent extends Agent {
     const settle = callback as ((error: Error | null, socket?: Duplex) => void) | undefined
     const keep = (socket: Duplex) => {
       this.#born.set(socket, this.#generation)
-      if (this.#expected.authorize) refuseInOurWords(socket)
+      if (this.#authorizer) refuseInOurWords(socket)
       socket.prependOnceListener('secureConnect', () => destroyIfResumed(socket))
       return socket
     }
@@ -103,9 +105,9 @@ export class SpiffeHttpsAgent extends Agent {
 
   #update(): void {
     this.#retireIfRotated()
-    if (!this.#expected.authorize) return
+    if (!this.#authorizer) return
     for (const socket of socketsOf(this.sockets, this.freeSockets)) {
-      const refusal = recheckPeer(socket, this.#source, this.#expected.authorize)
+      const refusal = recheckPeer(socket, this.#source, this.#authorizer)
       if (refusal) socket.destroy(refusal)
     }
   }

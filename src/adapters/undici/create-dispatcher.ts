@@ -1,8 +1,8 @@
 import type { Duplex } from 'node:stream'
 import { Agent, Dispatcher } from 'undici'
 import { ClosedError } from '../../errors/index.js'
-import { createTlsOptionsForClient, recheckPeer } from '../../tls/index.js'
-import type { ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+import { createTlsOptionsForClient, recheckPeer, withAuthorizer } from '../../tls/index.js'
+import type { Authorizer, ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
 import { provingConnector } from './connector.js'
 
 export type DispatcherOptions = ClientTlsOptions & {
@@ -34,7 +34,7 @@ export type SpiffeDispatcher = Dispatcher & FetchDispatcher
 
 class ProvingDispatcher extends Dispatcher {
   readonly #source: IdentitySource
-  readonly #options: DispatcherOptions
+  readonly #options: DispatcherOptions & { authorize?: Authorizer | undefined }
   readonly #tls: SpiffeClientTlsOptions
   readonly #open = new Set<Duplex>()
   /** The ends of agents of earlier SVIDs, which come when their requests have finished. */
@@ -48,8 +48,8 @@ class ProvingDispatcher extends Dispatcher {
   constructor(source: IdentitySource, options: DispatcherOptions) {
     super()
     this.#source = source
-    this.#options = options
-    this.#tls = createTlsOptionsForClient(source, options)
+    this.#options = withAuthorizer(options)
+    this.#tls = createTlsOptionsForClient(source, this.#options)
     this.#svid = this.#currentSvid()
     this.#agent = this.#newAgent()
     this.#stop = source.onUpdate?.(() => this.#update())

@@ -1,0 +1,118 @@
+import { EventEmitter, once } from 'node:events'
+import * as grpc from '@grpc/grpc-js'
+import { request as undiciRequest } from 'undici'
+import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { createGrpcChannelCredentials, serveGrpc } from '../../src/adapters/grpc/index.js'
+import { createHttp2Server, SpiffeHttp2Client } from '../../src/adapters/http2/index.js'
+import { SpiffeHttpsAgent } from '../../src/adapters/https/index.js'
+import { createDispatcher } from '../../src/adapters/undici/index.js'
+import type { Authorize } from '../../src/tls/index.js'
+import { listen, request } from '../tls/network.js'
+import { TestCa } from '../tls/test-ca.js'
+import { TestSource } from '../tls/test-source.js'
+
+let a: TestCa
+const serverId = 'spiffe://a.test/server'
+const clientId = 'spiffe://a.test/client'
+
+beforeAll(async () => {
+  a = await TestCa.create()
+})
+
+const sourceOf = async (id: string) => new TestSource(await a.svid(id), a.bundle('a.test'))
+
+/** Asks the server of {@link start} once; rejects when the connection ends before the answer. */
+type Call = (source: TestSource, options: { authorize: Authorize }, port: number) => Promise<string>
+
+const kinds: Record<'https' | 'undici' | 'http2' | 'grpc', Call> = {
+  async https(source, options, port) {
+    const agent = new SpiffeHttpsAgent(source, options)
+    onTestFinished(() => agent.destroy())
+    return (await request({ port, agent })).body
+  },
+  async undici(source, options, port) {
+    const dispatcher = createDispatcher(source, options)
+    onTestFinished(() => dispatcher.destroy())
+    return (await undiciRequest(`https://127.0.0.1:${port}`, { dispatcher })).body.text()
+  },
+  async http2(source, options, port) {
+    const client = new SpiffeHttp2Client(source, `https://127.0.0.1:${port}`, options)
+    onTestFinished(() => client.destroy())
+    let heard = ''
+    for await (const chunk of client.request()) heard += String(chunk)
+    return heard
+  },
+  async grpc(source, options, port) {
+    const client = new grpc.Client(`127.0.0.1:${port}`, createGrpcChannelCredentials(source, options))
+    onTestFinished(() => client.close())
+    return new Promise((resolve, reject) => {
+      client.makeUnaryRequest(wait.path, write, String, 'hello', (error, answer) =>
+        error ? reject(error) : resolve(answer ?? ''),
+      )
+    })
+  },
+}
+
+const write = (value: string) => Buffer.from(value)
+const wait = {
+  path: '/test.Wait/Wait',
+  requestStream: false,
+  responseStream: false,
+  requestSerialize: write,
+  requestDeserialize: String,
+  responseSerialize: write,
+  responseDeserialize: String,
+} as const
+
+/** A server that says with `arrived` how to answer what has come. */
+async function start(kind: string, arrived: EventEmitter): Promise<number> {
+  const source = await sourceOf(serverId)
+  if (kind !== 'grpc') {
+    const options = { authorize: clientId, allowHTTP1: true }
+    return listen(createHttp2Server(source, options, (_req, res) => arrived.emit('call', () => res.end('done'))))
+  }
+  const server = new grpc.Server()
+  server.addService(
+    { wait },
+    { wait: (_call: unknown, done: grpc.sendUnaryData<string>) => arrived.emit('call', () => done(null, 'done')) },
+  )
+  onTestFinished(() => server.forceShutdown())
+  return listen(serveGrpc(server, source, { authorize: clientId }))
+}
+
+describe('what a client was told at set-up counts, whatever happens to the options later', () => {
+  for (const [kind, call] of Object.entries(kinds)) {
+    /** Starts a call, changes the options while the server has it, has peers judged again and lets the server answer. */
+    async function callWith(options: { authorize: Authorize }, change: () => void): Promise<string> {
+      const arrived = new EventEmitter()
+      const source = await sourceOf(clientId)
+      const arrival = once(arrived, 'call') as Promise<[() => void]>
+      const pending = call(source, options, await start(kind, arrived))
+      const [answer] = await arrival
+      change()
+      source.use(source.getX509Svid(), a.bundle('a.test'))
+      answer()
+      return pending
+    }
+
+    test(`${kind}: a server stays admitted`, async () => {
+      const list = [serverId]
+      const options = { authorize: list }
+      const change = () => {
+        list[0] = 'spiffe://a.test/other'
+        options.authorize = ['spiffe://a.test/other']
+      }
+      expect(await callWith(options, change)).toBe('done')
+    })
+
+    test(`${kind}: the first authorizer ends a connection, not the one that took its place`, async () => {
+      let admits = true
+      const options = { authorize: () => admits }
+      const change = () => {
+        admits = false
+        options.authorize = () => true
+      }
+      await expect(callWith(options, change)).rejects.toThrow()
+    })
+  }
+})
