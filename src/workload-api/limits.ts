@@ -1,6 +1,9 @@
 import { InvalidInputError } from '../errors/index.js'
 
-/** What is accepted of an agent. A message beyond a limit is discarded whole; the last good one stays. */
+/**
+ * What is accepted of an agent. A message beyond a limit is discarded whole; the last good one stays. Only the bundle of
+ * a foreign trust domain counts as empty instead: its size is not in the hands of our own.
+ */
 export interface WorkloadApiLimits {
   /** Largest message, in bytes. Default 16 MiB: a thousand federated bundles are about one. */
   maxMessageBytes?: number | undefined

@@ -100,7 +100,12 @@ export const workloadApiSection: Section = {
       level: 'stated',
       clause: '5.1',
       does: 'Bundles come as concatenated DER.',
-      choice: 'No bytes for a federated trust domain are an empty bundle; no bytes for the own one refuse the message.',
+      choice:
+        'No bytes for a federated trust domain are an empty bundle; no bytes for the own one refuse the message. A ' +
+        'federated bundle that cannot be read, holds no authority where one should be, or is over-large is that of ' +
+        'another operator, who must not stop our rotation: it counts as empty, with a warning. An own bundle of that kind ' +
+        'refuses the message. FetchX509Bundles and FetchJWTBundles do not say which bundle is the own one: there the ' +
+        'message is refused when no bundle of it can be used.',
     },
     {
       id: 'WAPI-20',

@@ -367,6 +367,11 @@ testSection(workloadApiSection, (row) => {
       const { bundles } = decode(issuer.message([a], { 'spiffe://td2': none })).value
       expect(bundles.getX509Bundle(td2)?.authorities).toEqual([])
     })
+    .accepts('rubbish for a federated trust domain, as an empty bundle, with a warning that names the domain', () => {
+      const { value, warnings } = decode(issuer.message([a], { 'spiffe://td2': Buffer.from('rubbish') }))
+      expect(value.bundles.getX509Bundle(td2)?.authorities).toEqual([])
+      expect(warnings).toEqual([expect.stringContaining('td2')])
+    })
     .refuses('PEM', invalid, () => decodeEntry({ bundle: Buffer.from(issuer.authority.bundle().toPem()) }))
     .refuses('a leaf', invalid, () => decodeEntry({ bundle: a.certificatesDer() }))
 

@@ -271,10 +271,10 @@ describe('limits', () => {
       expect((error as Error).message).toContain(limit)
     })
 
-  test('maxCertificatesPerBundle discards the message and is named', async () => {
+  test('maxCertificatesPerBundle discards the message and is named, when it is the own bundle that is too large', async () => {
     const other = await Issuer.create('other.test')
-    const two = Buffer.concat([issuer.bundleDer, other.bundleDer])
-    const script: Script = { FetchX509SVID: (call) => call.write(issuer.message([good], { 'spiffe://b': two })) }
+    const bundle = Buffer.concat([issuer.bundleDer, other.bundleDer])
+    const script: Script = { FetchX509SVID: (call) => call.write(messageOf([issuer.entry(good, { bundle })])) }
     const { client } = await start(script, { limits: { maxCertificatesPerBundle: 1 } })
     await expect(client.fetchX509Context()).rejects.toThrow('maxCertificatesPerBundle')
   })

@@ -1,4 +1,5 @@
 import { RevocationLists, X509Bundle } from '../../bundle/index.js'
+import { SpiffeError } from '../../errors/index.js'
 import { TrustDomain } from '../../spiffe-id/index.js'
 import type { CompleteLimits } from '../limits.js'
 import { unusable, within } from './unusable.js'
@@ -18,6 +19,48 @@ export function decodeX509Bundle(
     )
   }
   return bundle.withRevocationLists(lists)
+}
+
+/**
+ * A bundle whose contents another operator decides. What he publishes must not keep this workload from getting its own
+ * next identity, so the message is used; and nothing of his trust domain is trusted until he publishes better.
+ */
+export function usableOrEmpty<T>(
+  trustDomain: TrustDomain,
+  decode: () => T,
+  empty: (trustDomain: TrustDomain) => T,
+  warnings: string[],
+): T {
+  try {
+    return decode()
+  } catch (error) {
+    if (!(error instanceof SpiffeError)) throw error
+    warnings.push(`nothing of the trust domain ${trustDomain.name} is trusted: ${error.message}`)
+    return empty(trustDomain)
+  }
+}
+
+/**
+ * All bundles of a message that does not say which of them is the workload's own: one that cannot be used counts as
+ * empty, and a message in which none can be used is discarded.
+ */
+export function decodeBundleMap<V, T>(
+  bundles: ReadonlyMap<string, V>,
+  limits: CompleteLimits,
+  decode: (trustDomain: TrustDomain, value: V) => T,
+  empty: (trustDomain: TrustDomain) => T,
+): { decoded: readonly T[]; warnings: readonly string[] } {
+  if (bundles.size === 0) throw unusable('it holds no bundle')
+  const warnings: string[] = []
+  const decoded = decodeBundleKeys(bundles, limits).map(([trustDomain, value]) =>
+    usableOrEmpty(trustDomain, () => decode(trustDomain, value), empty, warnings),
+  )
+  if (warnings.length === decoded.length) throw unusable(`no bundle of it can be used: ${warnings[0]}`)
+  return { decoded, warnings }
+}
+
+export function emptyX509Bundle(trustDomain: TrustDomain): X509Bundle {
+  return X509Bundle.fromAuthorities(trustDomain, [])
 }
 
 /** The lists of a message, read once. One that cannot be judged is reported; too much of them is no message to use. */

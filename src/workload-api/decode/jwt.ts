@@ -1,11 +1,11 @@
 import { JwtBundle, JwtBundleSet } from '../../bundle/index.js'
 import { SpiffeError, UntrustedPeerError } from '../../errors/index.js'
-import { SpiffeId } from '../../spiffe-id/index.js'
+import { SpiffeId, type TrustDomain } from '../../spiffe-id/index.js'
 import { JwtSvid } from '../../svid/index.js'
 import type { JwtEntry, ValidatedMessage } from '../dialects/dialect.js'
 import type { CompleteLimits } from '../limits.js'
 import type { ValidatedJwtSvid } from '../validated-jwt-svid.js'
-import { decodeBundleKeys } from './bundles.js'
+import { decodeBundleMap } from './bundles.js'
 import { selectByHint } from './hints.js'
 import { unusable, within } from './unusable.js'
 import type { Decoded } from './x509-context.js'
@@ -53,13 +53,20 @@ export function decodeJwtBundles(
   bundles: ReadonlyMap<string, Uint8Array>,
   limits: CompleteLimits,
 ): Decoded<JwtBundleSet> {
-  if (bundles.size === 0) throw unusable('it holds no bundle')
-  const decoded = decodeBundleKeys(bundles, limits).map(([trustDomain, bytes]) =>
-    bytes.length === 0
-      ? JwtBundle.fromAuthorities(trustDomain, [])
-      : within(`JWT bundle of ${trustDomain.name}`, () => JwtBundle.parse(trustDomain, bytes)),
+  const { decoded, warnings } = decodeBundleMap(
+    bundles,
+    limits,
+    (trustDomain, bytes) =>
+      bytes.length === 0
+        ? emptyJwtBundle(trustDomain)
+        : within(`JWT bundle of ${trustDomain.name}`, () => JwtBundle.parse(trustDomain, bytes)),
+    emptyJwtBundle,
   )
-  return { value: new JwtBundleSet(decoded), warnings: [] }
+  return { value: new JwtBundleSet(decoded), warnings }
+}
+
+function emptyJwtBundle(trustDomain: TrustDomain): JwtBundle {
+  return JwtBundle.fromAuthorities(trustDomain, [])
 }
 
 /**

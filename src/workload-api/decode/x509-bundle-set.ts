@@ -1,8 +1,7 @@
 import { X509BundleSet } from '../../bundle/index.js'
 import type { X509BundlesMessage } from '../dialects/dialect.js'
 import type { CompleteLimits } from '../limits.js'
-import { crlWarnings, decodeBundleKeys, decodeCrls, decodeX509Bundle } from './bundles.js'
-import { unusable } from './unusable.js'
+import { crlWarnings, decodeBundleMap, decodeCrls, decodeX509Bundle, emptyX509Bundle } from './bundles.js'
 import type { Decoded } from './x509-context.js'
 
 /** What FetchX509Bundles answered. Empty bytes are a trust domain of which nothing is trusted. */
@@ -11,10 +10,12 @@ export function decodeX509BundleSet(
   limits: CompleteLimits,
   now: Date,
 ): Decoded<X509BundleSet> {
-  if (bundles.size === 0) throw unusable('it holds no bundle')
   const lists = decodeCrls(crls, limits)
-  const decoded = decodeBundleKeys(bundles, limits).map(([trustDomain, der]) =>
-    decodeX509Bundle(trustDomain, der, lists, limits),
+  const { decoded, warnings } = decodeBundleMap(
+    bundles,
+    limits,
+    (trustDomain, der) => decodeX509Bundle(trustDomain, der, lists, limits),
+    emptyX509Bundle,
   )
-  return { value: new X509BundleSet(decoded), warnings: crlWarnings(decoded, now) }
+  return { value: new X509BundleSet(decoded), warnings: [...warnings, ...crlWarnings(decoded, now)] }
 }

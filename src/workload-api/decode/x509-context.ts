@@ -3,7 +3,14 @@ import type { X509Bundle } from '../../bundle/index.js'
 import { X509Context, X509Svid } from '../../svid/index.js'
 import type { X509Entry, X509Message } from '../dialects/dialect.js'
 import type { CompleteLimits } from '../limits.js'
-import { crlWarnings, decodeBundleKeys, decodeCrls, decodeX509Bundle } from './bundles.js'
+import {
+  crlWarnings,
+  decodeBundleKeys,
+  decodeCrls,
+  decodeX509Bundle,
+  emptyX509Bundle,
+  usableOrEmpty,
+} from './bundles.js'
 import { selectByHint } from './hints.js'
 import { unusable, within } from './unusable.js'
 
@@ -71,7 +78,8 @@ export function decodeX509Context(message: X509Message, limits: CompleteLimits, 
       )
       continue
     }
-    bundles.set(trustDomain.name, decodeX509Bundle(trustDomain, der, lists, limits))
+    const decode = () => decodeX509Bundle(trustDomain, der, lists, limits)
+    bundles.set(trustDomain.name, usableOrEmpty(trustDomain, decode, emptyX509Bundle, warnings))
   }
   warnings.push(...crlWarnings(bundles.values(), now))
   return { value: new X509Context({ svids, bundles: new X509BundleSet(bundles.values()) }), warnings }

@@ -38,6 +38,15 @@ function certificates(part: string, bytes: Uint8Array): Uint8Array {
   return Buffer.concat(blocks.map(({ der }) => der))
 }
 
+/** What cannot be read is left to the parser that comes next: the bundle of one trust domain must not spoil the rest. */
+function certificatesIfAny(bytes: Uint8Array): Uint8Array {
+  try {
+    return certificates('bundle', bytes)
+  } catch {
+    return bytes
+  }
+}
+
 function privateKey(part: string, bytes: Uint8Array): { key: Uint8Array; keyFormat: PrivateKeyFormat } {
   if (bytes.length === 0 || isDer(bytes)) return { key: bytes, keyFormat: 'pkcs8' }
   let keys
@@ -67,7 +76,7 @@ function bundleMap(bundles: ReadonlyMap<string, Uint8Array>): Map<string, Uint8A
   for (const [key, value] of bundles) {
     const name = bundleKey(key)
     if (normal.has(name)) throw unusable(`it has two bundles of ${JSON.stringify(name)}`)
-    normal.set(name, certificates(`bundle of ${JSON.stringify(name)}`, value))
+    normal.set(name, certificatesIfAny(value))
   }
   return normal
 }
