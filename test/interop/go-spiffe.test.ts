@@ -83,6 +83,26 @@ describe('go-spiffe with our dev agent', () => {
     const notIts = go.ask('fetch jwt', { audience: ['a'], subject: ours })
     await expect(notIts).rejects.toMatchObject({ grpcStatus: 7 })
   })
+
+  test('follows the keys of JWT-SVIDs to a new authority, and to its end', async () => {
+    await using mine = await agent.workload(ours)
+    await using its = await agent.workload(theirs)
+    await using client = new WorkloadApiClient({ endpoint: mine.endpoint })
+    await using go = await program.start({ endpoint: its.endpoint, authorize: 'any' })
+    const proves = (token: string) => go.ask('validate jwt', { token, audience: ['a'] })
+    const before = await client.fetchJwtSvid('a')
+    expect(await proves(before.token)).toMatchObject({ id: ours })
+    await agent.prepareAuthority()
+    await go.event('jwt source updated', { keys: 2 })
+    await agent.activateAuthority()
+    const after = await client.fetchJwtSvid('a')
+    for (const { token } of [before, after]) expect(await proves(token)).toMatchObject({ id: ours })
+    const since = Date.now()
+    agent.retireAuthorities()
+    await go.event('jwt source updated', { since, keys: 1 })
+    expect(await proves(after.token)).toMatchObject({ id: ours })
+    await expect(proves(before.token)).rejects.toThrow(/no JWT authority/)
+  })
 })
 
 /** Our half: a server and what it takes to call, in this process. */

@@ -2,9 +2,8 @@ import { spawn } from 'node:child_process'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createInterface } from 'node:readline'
 import { text } from 'node:stream/consumers'
-import { type Message, Program } from './program.js'
+import { LineProgram } from './line-program.js'
 import type { Answer } from './workload.js'
 
 /** The program of `go-spiffe/`, built. The first build on a machine takes a minute, Go's own cache makes the next quick. */
@@ -52,20 +51,14 @@ export class GoProgram implements AsyncDisposable {
 }
 
 /** A workload that go-spiffe gives its identity, its proofs and its TLS. */
-export class GoWorkload extends Program {
+export class GoWorkload extends LineProgram {
   url = ''
 
   static async start(
     path: string,
     { endpoint, authorize }: { endpoint: string; authorize: readonly string[] | 'any' },
   ): Promise<GoWorkload> {
-    const child = spawn(path, [authorize === 'any' ? 'any' : authorize.join(',')], {
-      env: { ...process.env, SPIFFE_ENDPOINT_SOCKET: endpoint },
-      stdio: ['pipe', 'pipe', 'pipe'],
-    })
-    child.stdin.on('error', () => undefined)
-    const workload = new GoWorkload(child)
-    createInterface(child.stdout).on('line', (line) => workload.take(JSON.parse(line) as Message))
+    const workload = new GoWorkload(path, [authorize === 'any' ? 'any' : authorize.join(',')], { endpoint })
     try {
       workload.url = String((await workload.event('ready'))['url'])
       return workload
@@ -77,15 +70,5 @@ export class GoWorkload extends Program {
 
   call(call: { url: string; authorize: string }): Promise<Answer> {
     return this.ask('call', call)
-  }
-
-  protected override send(message: object, failed: (reason: string) => void): void {
-    this.child.stdin!.write(`${JSON.stringify(message)}\n`, (error) => {
-      if (error) failed(error.message)
-    })
-  }
-
-  protected override hangUp(): void {
-    this.child.stdin!.end()
   }
 }

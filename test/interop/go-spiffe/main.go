@@ -26,6 +26,7 @@ type object map[string]any
 type workload struct {
 	client *workloadapi.Client
 	source *workloadapi.X509Source
+	jwt    *workloadapi.JWTSource
 }
 
 func main() {
@@ -47,8 +48,11 @@ func main() {
 	go func() { check(client.WatchX509Context(ctx, watcher{})) }()
 	source, err := workloadapi.NewX509Source(ctx, workloadapi.WithClient(client))
 	check(err)
-	w := &workload{client: client, source: source}
+	jwt, err := workloadapi.NewJWTSource(ctx, workloadapi.WithClient(client))
+	check(err)
+	w := &workload{client: client, source: source, jwt: jwt}
 	go w.tellUpdates()
+	go w.tellKeys()
 
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	check(err)
@@ -58,7 +62,7 @@ func main() {
 		ErrorLog:  log.New(tellRejected{}, "", 0),
 	}
 	go func() { check(server.ServeTLS(listener, "", "")) }()
-	tell("ready", object{"spiffeId": w.id(), "url": "https://" + listener.Addr().String() + "/"})
+	tell("ready", object{"spiffeId": w.id().String(), "url": "https://" + listener.Addr().String() + "/"})
 
 	for line := range lines {
 		go w.perform(line)
@@ -76,10 +80,10 @@ func authorizer(allowed string) tlsconfig.Authorizer {
 	return tlsconfig.AuthorizeOneOf(ids...)
 }
 
-func (w *workload) id() string {
+func (w *workload) id() spiffeid.ID {
 	svid, err := w.source.GetX509SVID()
 	check(err)
-	return svid.ID.String()
+	return svid.ID
 }
 
 // What the source has is what connections use; the watch may be ahead of it.
@@ -91,6 +95,14 @@ func (w *workload) tellUpdates() {
 	}
 }
 
+func (w *workload) tellKeys() {
+	for range w.jwt.Updated() {
+		bundle, err := w.jwt.GetJWTBundleForTrustDomain(w.id().TrustDomain())
+		check(err)
+		tell("jwt source updated", object{"keys": len(bundle.JWTAuthorities())})
+	}
+}
+
 func (w *workload) answer(response http.ResponseWriter, request *http.Request) {
 	leaf := request.TLS.PeerCertificates[0]
 	caller, err := x509svid.IDFromCert(leaf)
@@ -98,7 +110,7 @@ func (w *workload) answer(response http.ResponseWriter, request *http.Request) {
 		http.Error(response, err.Error(), http.StatusInternalServerError)
 		return
 	}
-	body := object{"by": w.id(), "caller": caller.String(), "callerSerial": serial(leaf)}
+	body := object{"by": w.id().String(), "caller": caller.String(), "callerSerial": serial(leaf)}
 	if err := json.NewEncoder(response).Encode(body); err != nil {
 		log.Print(err)
 	}
