@@ -6,7 +6,7 @@ import { text } from 'node:stream/consumers'
 import { LineProgram } from './line-program.js'
 import type { Answer } from './workload.js'
 
-/** The program of `go-spiffe/`, built. The first build on a machine takes a minute, Go's own cache makes the next quick. */
+/** A program of `go-spiffe/`, built. The first build on a machine takes a minute, Go's own cache makes the next quick. */
 export class GoProgram implements AsyncDisposable {
   readonly #directory: string
 
@@ -14,9 +14,10 @@ export class GoProgram implements AsyncDisposable {
     this.#directory = directory
   }
 
-  static async build(): Promise<GoProgram> {
+  /** @param folder - Of the program, below `go-spiffe/`. Default the workload. */
+  static async build(folder = '.'): Promise<GoProgram> {
     const program = new GoProgram(await mkdtemp(join(tmpdir(), 'go-spiffe-')))
-    const go = spawn('go', ['build', '-mod=readonly', '-buildvcs=false', '-o', program.#path, '.'], {
+    const go = spawn('go', ['build', '-mod=readonly', '-buildvcs=false', '-o', program.path, folder], {
       cwd: join(import.meta.dirname, 'go-spiffe'),
       env: { ...process.env, GOFLAGS: '', GOWORK: 'off', CGO_ENABLED: '0' },
       stdio: ['ignore', 'ignore', 'pipe'],
@@ -38,15 +39,15 @@ export class GoProgram implements AsyncDisposable {
 
   /** Runs it; resolves when it has its identity and serves. */
   async start(options: { endpoint: string; authorize: readonly string[] | 'any' }): Promise<GoWorkload> {
-    return GoWorkload.start(this.#path, options)
+    return GoWorkload.start(this.path, options)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await rm(this.#directory, { recursive: true, force: true })
   }
 
-  get #path(): string {
-    return join(this.#directory, 'workload')
+  get path(): string {
+    return join(this.#directory, 'program')
   }
 }
 

@@ -1,73 +1,13 @@
 import { describe, expect, test } from 'vitest'
 import { SpiffeId, TrustDomain } from '../../src/spiffe-id/index.js'
 import { verifyLeaf, uris } from './fixtures.js'
+import { spiffeIdTexts, trustDomainTexts } from './spiffe-id-texts.js'
 
 const badId = expect.objectContaining({ code: 'ERR_SPIFFE_ID_INVALID' }) as Error
 const badName = expect.objectContaining({ code: 'ERR_TRUST_DOMAIN_INVALID' }) as Error
 
-const ids = [
-  ['A-001', 'spiffe://trustdomain', true],
-  ['A-002', 'spiffe://trustdomain/path', true],
-  ['A-004', 'spiffe://staging.example.com/payments/mysql', true],
-  ['A-005', 'spiffe://k8s-west.example.com/ns/staging/sa/default', true],
-  ['A-007', '', false],
-  ['A-008', 's', false],
-  ['A-010', 'spiffe:/td/w', false],
-  ['A-011', 'spiffe:td/w', false],
-  ['A-013', '//td/w', false],
-  ['A-014', 'td/w', false],
-  ['A-016', 'sparfe://domain1.test/workload', false],
-  ['A-017', 'Spiffe://td/w', false],
-  ['A-019', 'spiffe://', false],
-  ['A-020', 'spiffe:///', false],
-  ['A-022', 'spiffe://TD/w', false],
-  ['A-023', 'spiffe://td/W', true],
-  ['A-025', 'spiffe://td/', false],
-  ['A-026', 'spiffe://td//', false],
-  ['A-028', 'spiffe://td/w/', false],
-  ['A-029', 'spiffe://td/a//b', false],
-  ['A-031', 'spiffe://td/..', false],
-  ['A-032', 'spiffe://td/./w', false],
-  ['A-034', 'spiffe://td/a/..', false],
-  ['A-035', 'spiffe://td/../a', false],
-  ['A-037', 'spiffe://td/.w', true],
-  ['A-038', 'spiffe://td/..w', true],
-  ['A-040', 'spiffe://td/w.', true],
-  ['A-041', 'spiffe://td/a~b', false],
-  ['A-043', 'spiffe://td/a+b', false],
-  ['A-044', 'spiffe://td/a:b', false],
-  ['A-046', 'spiffe://td/path$', false],
-  ['A-047', 'spiffe://td/*', false],
-  ['A-049', 'spiffe://td/%62%61%64', false],
-  ['A-050', 'spiffe://td/%F0%9F%A4%AF', false],
-  ['A-052', 'spiffe://%F0%9F%A4%AF/path', false],
-  ['A-053', 'spiffe://tü/w', false],
-  ['A-055', 'spiffe://td*/w', false],
-  ['A-056', 'spiffe://td:8080/w', false],
-  ['A-058', 'spiffe://u@td/w', false],
-  ['A-059', 'spiffe://@td/w', false],
-  ['A-061', 'spiffe://td/w?q=1', false],
-  ['A-062', 'spiffe://td/w?', false],
-  ['A-064', 'spiffe://td/w#f', false],
-  ['A-065', 'spiffe://td/w#', false],
-  ['A-067', 'spiffe://[::1]/w', false],
-  ['A-068', 'spiffe://1.2.3.4/w', true],
-  ['A-070', 'spiffe://t_d/x_y', true],
-  ['A-071', 'spiffe://_/w', true],
-  ['A-073', 'spiffe://-a-/w', true],
-  ['A-074', 'spiffe://./w', true],
-  ['A-076', 'spiffe://a..b/w', true],
-  ['A-077', 'spiffe://a./w', true],
-  ['A-079', 'spiffe://xn--bcher-kva.example/w', true],
-  ['A-080', ' spiffe://td/w', false],
-  ['A-082', 'spiffe://td/w\n', false],
-  ['A-083', 'spiffe://td/\u0000', false],
-  ['A-085', `spiffe://${'a'.repeat(256)}/w`, false],
-  ['A-086', `spiffe://td/${'p'.repeat(2048 - 12)}`, true],
-] as const
-
 describe('SPIFFE ID strings', () => {
-  for (const [id, text, good] of ids) {
+  for (const [id, text, good] of spiffeIdTexts) {
     test(`${id} is ${good ? 'accepted' : 'refused'}: ${JSON.stringify(text.slice(0, 60))}`, () => {
       if (good) expect(SpiffeId.parse(text).toString()).toBe(text)
       else expect(() => SpiffeId.parse(text)).toThrow(badId)
@@ -147,24 +87,7 @@ describe('builders and matchers', () => {
 })
 
 describe('trust domain strings', () => {
-  for (const [id, text, name] of [
-    ['B-001', 'trustdomain', 'trustdomain'],
-    ['B-002', 'spiffe://trustdomain', 'trustdomain'],
-    ['B-004', '', undefined],
-    ['B-005', 'spiffe:/trustdomain/path', undefined],
-    ['B-007', 'spiffe:///path', undefined],
-    ['B-008', 'spiffe://trustdomain/', undefined],
-    ['B-008', 'spiffe://trustdomain/path', undefined],
-    ['B-010', 'TrustDomain', undefined],
-    ['B-010', 'BAD', undefined],
-    ['B-011', 'td:80', undefined],
-    ['B-013', 'td ', undefined],
-    ['B-014', '://td', undefined],
-    ['B-016', 'a..b', 'a..b'],
-    ['B-017', 'a'.repeat(255), 'a'.repeat(255)],
-    ['B-017', 'a'.repeat(256), undefined],
-    ['B-020', 'spiffe://%F0%9F%A4%AF/path', undefined],
-  ] as const) {
+  for (const [id, text, name] of trustDomainTexts) {
     test(`${id} is ${name === undefined ? 'refused' : 'accepted'}: ${JSON.stringify(text.slice(0, 40))}`, () => {
       if (name === undefined) expect(() => TrustDomain.parse(text)).toThrow(badName)
       else expect(TrustDomain.parse(text).name).toBe(name)
