@@ -48,6 +48,24 @@ export class X509BundleSet implements X509BundleSource, Iterable<X509Bundle> {
     return true
   }
 
+  /**
+   * The same bundles, and for each that an earlier set holds with equal contents that very object; the earlier set itself
+   * when nothing differs. What was proved with a bundle need not be proved anew while it is the same object.
+   */
+  reusing(earlier: X509BundleSet): X509BundleSet {
+    const [anyEarlier] = earlier
+    if (!anyEarlier) return this
+    let differs = this.size !== earlier.size
+    const bundles = [...this].map((bundle) => {
+      const known = earlier.getX509Bundle(bundle.trustDomain)
+      if (known?.equals(bundle)) return known
+      differs = true
+      // All bundles of a message carry the same lists, which may be large.
+      return bundle.sharingLists(anyEarlier)
+    })
+    return differs ? new X509BundleSet(bundles) : earlier
+  }
+
   toJSON(): X509Bundle[] {
     return [...this]
   }

@@ -82,6 +82,11 @@ export class X509Bundle {
     return lists === this.#lists ? this : new X509Bundle(this.trustDomain, this.authorities, lists)
   }
 
+  /** @internal The same bundle with the lists of the other one, where those are equal to its own. */
+  sharingLists(other: X509Bundle): X509Bundle {
+    return this.#lists.equals(other.#lists) ? this.withRevocationLists(other.#lists) : this
+  }
+
   /** What is wrong with the revocation lists, stale ones included. Nothing of it makes the bundle unusable. */
   crlFaults(now: Date = new Date()): readonly SpiffeError[] {
     const stale = this.revocationLists.filter(({ nextUpdateMs = Infinity }) => nextUpdateMs < now.getTime())

@@ -164,8 +164,9 @@ export class X509FileSource extends EventEmitter<X509FileSourceEvents> implement
     }
   }
 
-  #replace(context: X509Context): void {
-    if (this.#closed || this.#context?.equals(context)) return
+  #replace(read: X509Context): void {
+    if (this.#closed || this.#context?.equals(read)) return
+    const context = this.#context ? read.reusing(this.#context) : read
     const first = this.#context === undefined
     this.#context = context
     this.#latest.set(context)

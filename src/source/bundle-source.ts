@@ -66,6 +66,7 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
           what: 'X.509 bundle',
           follow: (handlers) => client.followX509Bundles(handlers, backoff),
           equals: (a, b) => a.equals(b),
+          reuse: (bundles, earlier) => bundles.reusing(earlier),
         },
         settings,
         this.#hear,

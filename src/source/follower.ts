@@ -13,6 +13,8 @@ export interface Followed<T> {
   readonly what: string
   readonly follow: (handlers: WatchHandlers<T>) => Watch<T>
   readonly equals: (a: T, b: T) => boolean
+  /** The value, with parts of the earlier one wherever they are equal. */
+  readonly reuse?: (value: T, earlier: T) => T
 }
 
 type Tell<T> = <N extends keyof SourceEvents<T>>(name: N, value: SourceEvents<T>[N][0]) => void
@@ -101,7 +103,8 @@ export class Follower<T extends object> {
     return this.#settings.client.endpoint.text
   }
 
-  #take(value: T): void {
+  #take(message: T): void {
+    const value = this.#held ? (this.#followed.reuse?.(message, this.#held) ?? message) : message
     this.#lastError = undefined
     this.#failures = 0
     if (this.value && this.#followed.equals(this.value, value)) {

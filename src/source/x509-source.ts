@@ -214,7 +214,8 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
     })
   }
 
-  #take(context: X509Context): void {
+  #take(message: X509Context): void {
+    const context = this.#held ? message.reusing(this.#held.context) : message
     let svid
     try {
       svid = this.#settings.pick(context)

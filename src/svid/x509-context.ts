@@ -30,6 +30,17 @@ export class X509Context {
     return first
   }
 
+  /**
+   * The same context with the objects of an earlier one wherever they are equal, so that what was made of those (proofs of
+   * peers, secure contexts) is still good.
+   */
+  reusing(earlier: X509Context): X509Context {
+    return new X509Context({
+      svids: this.svids.map((svid) => earlier.svids.find((known) => known.equals(svid)) ?? svid),
+      bundles: this.bundles.reusing(earlier.bundles),
+    })
+  }
+
   /** The same SVIDs in the same order, and the same bundles. */
   equals(other: X509Context): boolean {
     return (
