@@ -14,7 +14,7 @@ export class SpiffeBundleMap implements Iterable<SpiffeBundle> {
   }
 
   /**
-   * Reads a bundle map, whole or not at all.
+   * Reads a bundle map, whole or not at all. Its bundles have no refresh hints: there they are to be ignored (§5.1.1).
    * @throws InvalidMaterialError with code `ERR_BUNDLE_MALFORMED`, also when a trust domain occurs twice.
    * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md#5-spiffe-bundle-map
    */
@@ -23,7 +23,7 @@ export class SpiffeBundleMap implements Iterable<SpiffeBundle> {
     for (const [key, value] of readDomains(document)) {
       // A bare name: `TrustDomain.parse` would also take the SPIFFE ID of the trust domain.
       if (key.includes(':')) throw bundleFault('a bundle map is keyed by trust domain names, not by SPIFFE IDs')
-      bundles.set(key, SpiffeBundle.fromJson(parseName(key), value))
+      bundles.set(key, SpiffeBundle.fromMapMember(parseName(key), value))
     }
     return new SpiffeBundleMap(bundles)
   }

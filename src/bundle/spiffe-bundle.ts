@@ -52,11 +52,19 @@ export class SpiffeBundle {
    * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md#4-spiffe-bundle-format
    */
   static parse(trustDomain: TrustDomain, document: Uint8Array | string): SpiffeBundle {
-    return SpiffeBundle.fromJson(trustDomain, document)
+    return SpiffeBundle.#read(trustDomain, document, { withHint: true })
   }
 
-  /** @internal Also takes a document that is parsed already, from within a bundle map. */
-  static fromJson(trustDomain: TrustDomain, document: Uint8Array | string | JsonValue): SpiffeBundle {
+  /** @internal One of a bundle map, parsed already. §5.1.1: a hint in there is ignored, whatever it says. */
+  static fromMapMember(trustDomain: TrustDomain, document: JsonValue): SpiffeBundle {
+    return SpiffeBundle.#read(trustDomain, document, { withHint: false })
+  }
+
+  static #read(
+    trustDomain: TrustDomain,
+    document: Uint8Array | string | JsonValue,
+    { withHint }: { withHint: boolean },
+  ): SpiffeBundle {
     const { members, keys } = readKeys(trustDomain, document)
     const skipped: string[] = []
     const x509Authorities: Certificate[] = []
@@ -66,7 +74,7 @@ export class SpiffeBundle {
       if (reason !== undefined) skipped.push(`entry ${index + 1} of ${keys.length}: ${reason}`)
     }
     const sequenceNumber = readInteger(members, 'spiffe_sequence')
-    const hint = readInteger(members, 'spiffe_refresh_hint')
+    const hint = withHint ? readInteger(members, 'spiffe_refresh_hint') : undefined
     const refreshHintMs = hint === undefined ? undefined : Number(hint) * 1000
     if (sequenceNumber !== undefined && sequenceNumber < 0n) throw bundleFault('spiffe_sequence is negative')
     return new SpiffeBundle({ trustDomain, x509Authorities, jwtAuthorities, sequenceNumber, refreshHintMs }, skipped)

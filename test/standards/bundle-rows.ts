@@ -5,6 +5,25 @@ export const bundleSection: Section = {
   document: 'https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE_Trust_Domain_and_Bundle.md',
   rows: [
     {
+      id: 'X509-36',
+      level: 'MUST',
+      clause: 'X509-SVID 6.1',
+      does: 'Each authority is marshalled as one entry with the use `x509-svid`.',
+    },
+    {
+      id: 'X509-37',
+      level: 'MUST',
+      clause: 'X509-SVID 6.1',
+      does: 'Such an entry is marshalled without `kid`; one that has a `kid` is read all the same.',
+    },
+    {
+      id: 'X509-38',
+      level: 'MUST',
+      clause: 'X509-SVID 6.1',
+      does: 'Its `x5c` holds one certificate, as standard base64 of DER, beside the key parameters of that certificate.',
+      choice: 'An entry whose parameters are not those of its certificate is left out.',
+    },
+    {
       id: 'X509-40',
       level: 'MUST',
       clause: 'X509-SVID 6.2',
@@ -136,10 +155,22 @@ export const bundleSection: Section = {
       does: 'A bundle map in which a trust domain occurs twice is refused.',
     },
     {
+      id: 'BUNDLE-30',
+      level: 'MUST',
+      clause: '5.1.1',
+      does: 'Refresh hints of the bundles in a bundle map are ignored: none of them is shown, so nobody can follow one.',
+    },
+    {
       id: 'BUNDLE-31',
       level: 'stated',
       clause: 'App. B.1',
       does: 'A bundle map is read whole or not at all, and stands for the whole state.',
+    },
+  ],
+  elsewhere: [
+    {
+      ids: ['BUNDLE-06', 'BUNDLE-07', 'BUNDLE-09', 'BUNDLE-23', 'BUNDLE-27', 'BUNDLE-29'],
+      why: 'They bind whoever serves or polls a bundle endpoint, or writes a bundle map. That is federation, which this version does not do yet: it reads and writes bundle documents, reads bundle maps, and leaves their way to you.',
     },
   ],
 }

@@ -132,6 +132,45 @@ testSection(bundleSection, (row) => {
       expect(entries().map(({ use }) => use)).toEqual(['x509-svid', 'jwt-svid']),
     )
     .denies('an entry without it', () => count(without(entries()[1] ?? {}, 'use')).jwt > 0)
+  row('X509-36')
+    .accepts('an entry for each authority', () => {
+      const two = SpiffeBundle.from({
+        trustDomain: td.trustDomain,
+        x509Authorities: [td.root.certificate, td.intermediate().certificate],
+      })
+      const { keys } = JSON.parse(two.marshal()) as { keys: { use: string; x5c: string[] }[] }
+      expect(keys.map(({ use, x5c }) => [use, x5c.length])).toEqual([
+        ['x509-svid', 1],
+        ['x509-svid', 1],
+      ])
+    })
+    .denies('an entry for two', () => {
+      const x5c = [td.root, td.intermediate()].map(({ der }) => Buffer.from(der).toString('base64'))
+      return count(x509Entry(td.root, { x5c })).x509 > 1
+    })
+  row('X509-37')
+    .accepts('an entry with a kid', () => {
+      expect(count(x509Entry(td.root, { kid: '1' })).x509).toBe(1)
+    })
+    .denies('a kid in what is marshalled', () => 'kid' in (entries()[0] ?? {}))
+    .denies('the kid of an entry that was read, marshalled again', () =>
+      /"kid"/.test(parse({ keys: [x509Entry(td.root, { kid: '1' })] }).marshal()),
+    )
+  row('X509-38')
+    .accepts('a certificate in standard base64, and its key', () => {
+      const [{ x5c, ...key } = { x5c: '' }] = entries()
+      expect(x5c).toEqual([Buffer.from(td.root.der).toString('base64')])
+      expect(key).toMatchObject(td.root.keys.publicKey.export({ format: 'jwk' }))
+    })
+    .denies('PEM', () => count(x509Entry(td.root, { x5c: [td.root.certificate.toPem()] })).x509 > 0)
+    .denies('base64url', () => {
+      const url = Buffer.from(td.root.der).toString('base64url')
+      return count(x509Entry(td.root, { x5c: [url] })).x509 > 0
+    })
+    .denies('the key of another certificate', () => {
+      const x5c = [Buffer.from(other.root.der).toString('base64')]
+      return count(x509Entry(td.root, { x5c })).x509 > 0
+    })
   row('BUNDLE-21')
     .accepts('the members that are needed', () => {
       expect(entries().map((entry) => Object.keys(entry).sort().join())).toEqual([
@@ -233,6 +272,16 @@ testSection(bundleSection, (row) => {
     .refuses('one of them twice, once escaped', malformed, () =>
       map('{"trust_domains":{"td":{"keys":[]},"\\u0074d":{"keys":[]}}}'),
     )
+  const hinted = `{"trust_domains":{"td":{"keys":[],"spiffe_sequence":7,"spiffe_refresh_hint":60}}}`
+  row('BUNDLE-30')
+    .accepts('a bundle with a hint, and the rest of it', () => {
+      expect(map(hinted).get(td.trustDomain)?.sequenceNumber).toBe(7n)
+    })
+    .accepts('a hint that cannot be read, since nobody reads it', () => {
+      expect(map(hinted.replace('60', '1.5')).size).toBe(1)
+    })
+    .denies('its hint', () => map(hinted).get(td.trustDomain)?.refreshHintMs)
+
   row('BUNDLE-31')
     .accepts('a map of which everything can be read', () => {
       expect(map({ trust_domains: { td: good } }).size).toBe(1)

@@ -1,3 +1,4 @@
+import { readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { bundleSection } from './bundle-rows.js'
@@ -17,7 +18,7 @@ const sections: readonly Section[] = [
   workloadApiSection,
 ]
 
-function renderSection({ title, document, rows }: Section): string[] {
+function renderSection({ title, document, rows, elsewhere = [] }: Section): string[] {
   const cells = ({ id, level, clause, does, choice }: Row) =>
     `| ${id} | ${level} | ${clause} | ${does}${choice === undefined ? '' : ` **Our choice:** ${choice}`} |`
   return [
@@ -29,6 +30,7 @@ function renderSection({ title, document, rows }: Section): string[] {
     '|---|---|---|---|',
     ...rows.map(cells),
     '',
+    ...elsewhere.flatMap(({ ids, why }) => [`Not in this table: ${ids.join(', ')}. ${why}`, '']),
   ]
 }
 
@@ -49,4 +51,31 @@ test('no row occurs twice, and every row says something', () => {
   const rows = sections.flatMap(({ rows: list }) => list)
   expect(new Set(rows.map(({ id }) => id)).size).toBe(rows.length)
   expect(rows.filter(({ does, clause }) => does.length < 10 || clause === '')).toEqual([])
+})
+
+// The last row of each kind. WIT-SVIDs are an incubating profile; the Broker API is none of this library.
+for (const [kind, last] of [
+  ['ID', 29],
+  ['X509', 42],
+  ['JWT', 28],
+  ['BUNDLE', 31],
+] as const) {
+  test(`no row of ${kind} is missing without a word`, () => {
+    const named = sections.flatMap(({ rows, elsewhere = [] }) => [
+      ...rows.map(({ id }) => id),
+      ...elsewhere.flatMap(({ ids }) => ids),
+    ])
+    const all = Array.from({ length: last }, (_, at) => `${kind}-${String(at + 1).padStart(2, '0')}`)
+    expect(named.filter((id) => id.startsWith(`${kind}-`)).sort()).toEqual(all)
+  })
+}
+
+test('a row that is met elsewhere is named by a test there', async () => {
+  for (const { ids, tests } of sections.flatMap(({ elsewhere = [] }) => elsewhere)) {
+    if (tests === undefined) continue
+    const folder = join(import.meta.dirname, '../..', tests)
+    const files = (await readdir(folder, { recursive: true })).filter((file) => file.endsWith('.test.ts'))
+    const text = (await Promise.all(files.map((file) => readFile(join(folder, file), 'utf8')))).join('\n')
+    expect(ids.filter((id) => !text.includes(id))).toEqual([])
+  }
 })

@@ -148,4 +148,11 @@ export const jwtSvidSection: Section = {
       does: 'Local validation uses the bundle of the trust domain in `sub`; without one the token is refused.',
     },
   ],
+  elsewhere: [
+    {
+      ids: ['JWT-10'],
+      why: 'It binds whoever issues; the dev agent meets it, with tests in `test/dev`.',
+      tests: 'test/dev',
+    },
+  ],
 }

@@ -16,6 +16,16 @@ export interface Section {
   title: string
   document: string
   rows: readonly Row[]
+  /** Rows that bind somebody else, so that no number is missing without a word. */
+  elsewhere?: readonly RowsElsewhere[]
+}
+
+export interface RowsElsewhere {
+  ids: readonly string[]
+  /** Whom they bind, and where that is. */
+  why: string
+  /** Folder with tests that name each of them. */
+  tests?: string
 }
 
 interface Inputs {

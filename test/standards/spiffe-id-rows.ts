@@ -43,6 +43,7 @@ export const spiffeIdSection: Section = {
       does: 'IDs of 2048 bytes are parsed and built.',
       choice: 'Up to 8192 bytes are parsed, since nothing forbids a reader to take more; nothing above 2048 is built.',
     },
+    { id: 'ID-19', level: 'SHOULD', clause: '2.3', does: 'An ID of more than 2048 bytes is never built.' },
     { id: 'ID-20', level: 'stated', clause: '2.4', does: 'IDs are compared character by character, case included.' },
     {
       id: 'ID-21',
@@ -76,6 +77,13 @@ export const spiffeIdSection: Section = {
       level: 'stated',
       clause: '4.1.2',
       does: 'Whatever is proved carries its trust domain; matching by path alone is not offered.',
+    },
+  ],
+  elsewhere: [
+    {
+      ids: ['ID-26', 'ID-27'],
+      why: 'They bind a signing authority; that of the dev agent meets them, with tests in `test/dev`.',
+      tests: 'test/dev',
     },
   ],
 }

@@ -98,6 +98,16 @@ testSection(spiffeIdSection, (row) => {
     .refuses('building one byte more', badId, () => SpiffeId.parse(longest).append('/'.concat('a')))
     .refuses('parsing without bound', badId, () => SpiffeId.parse(`spiffe://td/${'a'.repeat(8192)}`))
 
+  row('ID-19')
+    .accepts('building an ID of 2048 bytes', () => {
+      expect(SpiffeId.parse('spiffe://td').withPath(longest.slice('spiffe://td'.length)).toString()).toBe(longest)
+    })
+    .refuses('one byte more, as a path', badId, () => SpiffeId.fromPath(td.trustDomain, `${longest.slice(11)}a`))
+    .refuses('one byte more, as segments', badId, () => SpiffeId.fromSegments(td.trustDomain, `${longest.slice(12)}a`))
+    .refuses('one byte more, in place of another path', badId, () =>
+      SpiffeId.parse('spiffe://td/w').withPath(`${longest.slice(11)}a`),
+    )
+
   row('ID-20')
     .accepts('the same text', () => {
       expect(SpiffeId.parse('spiffe://td/W').equals(SpiffeId.parse('spiffe://td/W'))).toBe(true)

@@ -154,4 +154,11 @@ export const x509SvidSection: Section = {
       does: 'Authorities come from the bundle of the trust domain in the leaf, and from no other.',
     },
   ],
+  elsewhere: [
+    {
+      ids: ['X509-05', 'X509-08', 'X509-15', 'X509-18', 'X509-26'],
+      why: 'They bind whoever issues; the dev agent meets them, with tests in `test/dev`. X509-36 to X509-42 are below, with the bundles.',
+      tests: 'test/dev',
+    },
+  ],
 }

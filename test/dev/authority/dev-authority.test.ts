@@ -17,7 +17,7 @@ const svid = await authority.issueX509Svid({
 })
 
 describe('the authority', () => {
-  test('is a CA of its trust domain: X509-06, X509-07, X509-08, X509-15, X509-16, X509-18, X509-26', () => {
+  test('is a CA of its trust domain: ID-26, ID-27, X509-06, X509-07, X509-08, X509-15, X509-16, X509-18, X509-26', () => {
     const { extensions, uriSans } = root!
     expect(uriSans.map((uri) => Buffer.from(uri).toString())).toEqual(['spiffe://example.org'])
     expect(extensions.isCa).toBe(true)
