@@ -8,7 +8,7 @@ import type { IdentitySource } from './identity-source.js'
 import { storeProof } from './proof.js'
 import type { Proof } from './proof.js'
 import { provePeer, recheckPeer, refusalOf } from './prove-peer.js'
-import { chainSentByClient } from './sent-chain.js'
+import { sentChain } from './sent-chain.js'
 import { ServerIdentity } from './server-identity.js'
 import type { ServerTlsPolicy } from './server-identity.js'
 import { isAttached, markAttached } from './server-options.js'
@@ -194,7 +194,7 @@ class Gate {
     const nobody = { caller: undefined, by: { bundle: undefined }, chain: [] }
     const anonymous = { proof: { ...nobody, provedAt, purpose, admitted: true } as const }
     if (!this.#authorizer) return anonymous
-    const chain = chainSentByClient(socket.getPeerX509Certificate())
+    const chain = sentChain(socket.getPeerCertificate(true))
     if (chain.length === 0 && this.#options.clients === 'optional') return anonymous
     const { caller, bundle } = provePeer(chain, this.#source, { now: provedAt, purpose })
     const refusal = refusalOf(caller, this.#authorizer)

@@ -7,7 +7,7 @@ import type { IdentitySource } from './identity-source.js'
 import { readMinVersion } from './min-version.js'
 import { storeClientProof } from './proof.js'
 import { provePeer, refusalOf } from './prove-peer.js'
-import { chainSentByServer } from './sent-chain.js'
+import { sentChain } from './sent-chain.js'
 
 /** What a client asks of the server: an X509-SVID that it authorizes, or an ordinary web certificate. */
 export type ExpectedServer =
@@ -70,7 +70,7 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
     // Node calls it as a method of the options of this one connection, after its own verification has passed.
     checkServerIdentity(this: unknown, hostname, certificate) {
       try {
-        const chain = chainSentByServer(certificate)
+        const chain = sentChain(certificate)
         const provedAt = new Date()
         const { caller, bundle } = provePeer(chain, source, { now: provedAt, purpose: 'serverAuth' })
         const refusal = refusalOf(caller, authorizer)

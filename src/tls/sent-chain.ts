@@ -1,25 +1,17 @@
-import type { X509Certificate } from 'node:crypto'
 import type { DetailedPeerCertificate, PeerCertificate } from 'node:tls'
 
 /** More certificates than any honest peer sends. What lies beyond is not read. */
 const longestChain = 32
 
 /**
- * The chain exactly as a client sent it to our server, leaf first.
- * @param leaf - What `getPeerX509Certificate()` returned the first time: on older Node.js a second call has lost it.
+ * The chain that a peer sent, leaf first, as far as each certificate names one of the others as its issuer. Node links it
+ * by that *name* and may fill it up from the trusted roots, so nothing may be concluded from the links: the result is raw
+ * material for `verifyX509Svid`, which follows signatures only.
+ * @param leaf - What Node passes to `checkServerIdentity`, or `getPeerCertificate(true)`. Not `getPeerX509Certificate()`,
+ * which shows every certificate: before Node.js 26.9 it never frees the memory of those above the leaf, so that anybody who
+ * can connect could fill ours.
  */
-export function chainSentByClient(leaf: X509Certificate | undefined): readonly Uint8Array[] {
-  const chain: Uint8Array[] = []
-  for (let next = leaf; next && chain.length < longestChain; next = next.issuerCertificate) chain.push(next.raw)
-  return chain
-}
-
-/**
- * What is left of the chain that a server sent to our client, leaf first. Node links it by issuer *name* and fills it
- * up from the trusted roots, so nothing may be concluded from the links: the result is raw material for
- * `verifyX509Svid`, which follows signatures only.
- */
-export function chainSentByServer(leaf: PeerCertificate | DetailedPeerCertificate): readonly Uint8Array[] {
+export function sentChain(leaf: PeerCertificate | DetailedPeerCertificate): readonly Uint8Array[] {
   const chain: Uint8Array[] = []
   let next: Partial<DetailedPeerCertificate> | undefined = leaf
   while (next?.raw && chain.length < longestChain) {

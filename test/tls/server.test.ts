@@ -71,6 +71,14 @@ describe('an attached TLS server', () => {
       const { port } = await start({ minVersion: 'TLSv1.2' })
       expect((await talk({ ...gullible(peer), port, maxVersion: version })).heard).toBe('spiffe://b.test/web')
     })
+
+    test(`proves a client whose intermediates come in any order, with others that belong nowhere (${version})`, async () => {
+      const upper = await TestCa.create({ issuer: b })
+      const lower = await TestCa.create({ issuer: upper })
+      const peer = await lower.leaf({ uris: ['spiffe://b.test/web'] }, [a, b, upper, lower, upper])
+      const { port } = await start({ minVersion: 'TLSv1.2' })
+      expect((await talk({ ...gullible(peer), port, maxVersion: version })).heard).toBe('spiffe://b.test/web')
+    })
   }
 
   test('reads its options once: what happens to the object later admits nobody', async () => {
