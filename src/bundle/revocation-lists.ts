@@ -1,6 +1,10 @@
 import { createHash } from 'node:crypto'
-import { CertificateRevocationList } from '../encoding/index.js'
+import { CertificateRevocationList, sameBytes, type Certificate } from '../encoding/index.js'
 import { InvalidMaterialError, SpiffeError } from '../errors/index.js'
+import { maySignCrl } from './may-sign-crl.js'
+
+/** Authorities of one name that are tried for one list. Trust domains may well give their authorities the same name. */
+const maxTriedSigners = 8
 
 /**
  * Revocation lists that came together, read once for all bundles that carry them: a list may hold many thousand entries,
@@ -11,10 +15,9 @@ export class RevocationLists {
 
   /** As delivered, DER, readable or not. */
   readonly crls: readonly Uint8Array[]
-  /** Those of them that can be read and judged. */
+  /** Those of them that can be read and judged. Who signed them is looked at when they name a certificate. */
   readonly judged: readonly CertificateRevocationList[]
-  /** What is wrong with the others. */
-  readonly faults: readonly SpiffeError[]
+  readonly #faults: readonly SpiffeError[]
   readonly #byIssuer = new Map<string, CertificateRevocationList[]>()
   #digest: string | undefined
 
@@ -36,7 +39,7 @@ export class RevocationLists {
       }),
     )
     this.judged = Object.freeze(judged)
-    this.faults = Object.freeze(faults)
+    this.#faults = faults
     for (const list of judged) {
       const same = this.#byIssuer.get(nameKey(list.issuer))
       if (same) same.push(list)
@@ -45,14 +48,34 @@ export class RevocationLists {
     Object.freeze(this)
   }
 
-  /** Throws nothing: what cannot be read is told by {@link RevocationLists.faults}. */
+  /** Throws nothing: what cannot be read is told by {@link RevocationLists.findFaults}. */
   static read(crls: readonly Uint8Array[]): RevocationLists {
     return crls.length === 0 ? RevocationLists.none : new RevocationLists(crls)
   }
 
-  /** Those that name this issuer, a name as DER. */
-  ofIssuer(name: Uint8Array): readonly CertificateRevocationList[] {
-    return this.#byIssuer.size === 0 ? [] : (this.#byIssuer.get(nameKey(name)) ?? [])
+  /**
+   * What cannot be read or judged, is past its time, or names authorities as its issuer of which none signed it. The last
+   * of these may be of an intermediate with the same name, which shows only when a peer presents it: so such a list is
+   * used where that holds, and told all the same.
+   */
+  findFaults(authorities: Iterable<Certificate>, now: Date): SpiffeError[] {
+    const stale = this.judged.filter(({ nextUpdateMs = Infinity }) => nextUpdateMs < now.getTime())
+    const named = new Map<CertificateRevocationList, Certificate[]>()
+    if (this.judged.length > 0) {
+      for (const authority of authorities) {
+        for (const list of this.#byIssuer.get(nameKey(authority.subject)) ?? []) {
+          const namesakes = named.get(list)
+          if (namesakes) namesakes.push(authority)
+          else named.set(list, [authority])
+        }
+      }
+    }
+    const unsigned = [...named].filter(([list, namesakes]) => !isSignedByOneOf(list, namesakes))
+    return [
+      ...this.#faults,
+      ...stale.map(() => crlFault('a revocation list is past its nextUpdate')),
+      ...unsigned.map(() => crlFault('a revocation list is not signed by the authority that it names')),
+    ]
   }
 
   /** The same lists, in whatever order. */
@@ -70,11 +93,18 @@ export class RevocationLists {
   }
 }
 
+function isSignedByOneOf(list: CertificateRevocationList, namesakes: readonly Certificate[]): boolean {
+  const isLikely = ({ extensions: { subjectKeyId } }: Certificate) =>
+    subjectKeyId !== undefined && list.authorityKeyId !== undefined && sameBytes(subjectKeyId, list.authorityKeyId)
+  const likeliestFirst = [...namesakes.filter(isLikely), ...namesakes.filter((one) => !isLikely(one))]
+  return likeliestFirst.slice(0, maxTriedSigners).some((signer) => maySignCrl(signer) && list.isSignedBy(signer))
+}
+
 /** One character for each octet, so different names never share a key. */
 function nameKey(name: Uint8Array): string {
   return Buffer.from(name.buffer, name.byteOffset, name.byteLength).toString('latin1')
 }
 
-export function crlFault(message: string): InvalidMaterialError {
+function crlFault(message: string): InvalidMaterialError {
   return new InvalidMaterialError('ERR_CRL_MALFORMED', message)
 }

@@ -1,9 +1,8 @@
-import { Certificate, pemDecode, sameBytes } from '../encoding/index.js'
+import { Certificate, pemDecode } from '../encoding/index.js'
 import type { CertificateRevocationList } from '../encoding/index.js'
 import { InvalidMaterialError, SpiffeError } from '../errors/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
-import { maySignCrl } from './may-sign-crl.js'
-import { crlFault, RevocationLists } from './revocation-lists.js'
+import { RevocationLists } from './revocation-lists.js'
 import { findSigningFault } from './signing-profile.js'
 
 /** The X.509 authorities of one trust domain. Immutable; no authorities means that nothing of it is trusted. */
@@ -16,7 +15,6 @@ export class X509Bundle {
   /** Those of them that can be read and judged. Who signed them is looked at when they name a certificate. */
   readonly revocationLists: readonly CertificateRevocationList[]
   readonly #lists: RevocationLists
-  readonly #crlFaults: readonly SpiffeError[]
 
   private constructor(trustDomain: TrustDomain, authorities: readonly Certificate[], lists: RevocationLists) {
     // By its bytes: hashing for the first time in a process takes longer than all the rest of a small bundle.
@@ -30,16 +28,8 @@ export class X509Bundle {
     this.trustDomain = trustDomain
     this.authorities = Object.freeze([...unique.values()])
     this.crls = lists.crls
-    const falselySigned = findFalselySigned(lists, this.authorities)
-    this.revocationLists =
-      falselySigned.length === 0
-        ? lists.judged
-        : Object.freeze(lists.judged.filter((list) => !falselySigned.includes(list)))
+    this.revocationLists = lists.judged
     this.#lists = lists
-    this.#crlFaults = Object.freeze([
-      ...lists.faults,
-      ...falselySigned.map(() => crlFault('a revocation list is not signed by the authority that it names')),
-    ])
     Object.freeze(this)
   }
 
@@ -87,10 +77,12 @@ export class X509Bundle {
     return this.#lists.equals(other.#lists) ? this.withRevocationLists(other.#lists) : this
   }
 
-  /** What is wrong with the revocation lists, stale ones included. Nothing of it makes the bundle unusable. */
+  /**
+   * What is wrong with the revocation lists, stale ones included. Nothing of it makes the bundle unusable. A list that names
+   * an authority and was not signed by it counts where an intermediate of that name signed it, and is told all the same.
+   */
   crlFaults(now: Date = new Date()): readonly SpiffeError[] {
-    const stale = this.revocationLists.filter(({ nextUpdateMs = Infinity }) => nextUpdateMs < now.getTime())
-    return [...this.#crlFaults, ...stale.map(() => crlFault('a revocation list is past its nextUpdate'))]
+    return this.#lists.findFaults(this.authorities, now)
   }
 
   toPem(): string {
@@ -118,20 +110,6 @@ export class X509Bundle {
     const { trustDomain, authorities } = this
     return { trustDomain, authorities }
   }
-}
-
-/** Lists that name authorities as their issuer, and none of them made the signature. */
-function findFalselySigned(
-  lists: RevocationLists,
-  authorities: readonly Certificate[],
-): readonly CertificateRevocationList[] {
-  const named = new Set(authorities.flatMap(({ subject }) => lists.ofIssuer(subject)))
-  return [...named].filter(
-    (list) =>
-      !authorities.some(
-        (issuer) => sameBytes(issuer.subject, list.issuer) && maySignCrl(issuer) && list.isSignedBy(issuer),
-      ),
-  )
 }
 
 function sameSet(mine: readonly Uint8Array[], theirs: readonly Uint8Array[]): boolean {

@@ -23,6 +23,8 @@ export class CertificateRevocationList {
    * What makes the list one that cannot be judged: a critical extension that is unknown, a delta, or an indirect list.
    */
   readonly unsupported: string | undefined
+  /** What the list says of its signer's key: a hint, no proof. */
+  readonly authorityKeyId: Uint8Array | undefined
   readonly #revoked: ReadonlySet<string>
   readonly #signature: SignedData
   readonly #signers = new Map<string, boolean>()
@@ -56,13 +58,15 @@ export class CertificateRevocationList {
       tbs.peek() === derTag.sequence
         ? readEntries(tbs.enter(derTag.sequence, 'entries'), isVersion2, problems)
         : new Set()
+    let authorityKeyId: Uint8Array | undefined
     if (isVersion2 && tbs.peek() === 0xa0) {
       const explicit = tbs.enter(0xa0, 'extensions')
-      readListExtensions(explicit.enter(derTag.sequence, 'extensions'), problems)
+      authorityKeyId = readListExtensions(explicit.enter(derTag.sequence, 'extensions'), problems)
       explicit.finish('extensions')
     }
     tbs.finish('tbsCertList')
     this.unsupported = problems[0]
+    this.authorityKeyId = authorityKeyId
     Object.freeze(this)
   }
 
@@ -114,17 +118,25 @@ function readEntries(list: DerReader, isVersion2: boolean, problems: string[]): 
   return revoked
 }
 
-function readListExtensions(list: DerReader, problems: string[]): void {
+/** @returns The key identifier of the signer. */
+function readListExtensions(list: DerReader, problems: string[]): Uint8Array | undefined {
+  let keyId: Uint8Array | undefined
   forEachExtension(list, (id, critical, value) => {
     if (id === oid.deltaCrlIndicator) problems.push('it is a delta list')
     else if (id === oid.issuingDistributionPoint) {
       const point = value.enter(derTag.sequence, 'issuingDistributionPoint')
       // [4] indirectCRL: entries may be of other issuers. The other fields narrow the list; what it names stays revoked.
       while (!point.atEnd()) if (point.any('issuingDistributionPoint').tag === 0x84) problems.push('it is indirect')
-    } else if (critical && id !== oid.authorityKeyIdentifier && id !== oid.crlNumber) {
+    } else if (id === oid.authorityKeyIdentifier) {
+      // Only a hint: whatever is odd about it does not keep the list from being judged.
+      const names =
+        value.peek() === derTag.sequence ? value.enter(derTag.sequence, 'authorityKeyIdentifier') : undefined
+      if (names?.peek() === 0x80) keyId = names.contents(0x80, 'authorityKeyIdentifier')
+    } else if (critical && id !== oid.crlNumber) {
       problems.push(`critical extension ${id}`)
     }
   })
+  return keyId
 }
 
 function forEachExtension(list: DerReader, see: (id: string, critical: boolean, value: DerReader) => void): void {

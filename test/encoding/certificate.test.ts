@@ -181,6 +181,7 @@ describe('a revocation list', () => {
   const leaf = td.leaf()
   test('names serial numbers and is signed by its issuer', () => {
     const list = CertificateRevocationList.parse(td.root.issueCrl({ revoked: [leaf.serialNumber, 5n] }))
+    expect(list.authorityKeyId).toEqual(td.root.certificate.extensions.subjectKeyId)
     expect([list.size, list.names(leaf.certificate.serialNumber), list.names('05'), list.names('06')]).toEqual([
       2,
       true,

@@ -35,6 +35,15 @@ describe('a revocation list takes trust away', () => {
     const crl = intermediate.issueCrl({ revoked: [below.serialNumber] })
     expect(() => verify([crl], below, intermediate)).toThrow(revoked)
   })
+  test('from a leaf that an intermediate with the name of an authority revoked', () => {
+    const namesake = td.intermediate({ subject: 'root of td' })
+    const leafOfNamesake = td.leaf({}, namesake)
+    const crl = namesake.issueCrl({ revoked: [leafOfNamesake.serialNumber] })
+    expect(namesake.certificate.subject).toEqual(td.root.certificate.subject)
+    expect(() => verify([crl], leafOfNamesake, namesake)).toThrow(revoked)
+    expect(verify([namesake.issueCrl()], leafOfNamesake, namesake).path).toHaveLength(3)
+    expect(td.bundle({ crls: [crl] }).crlFaults(now)).toHaveLength(1)
+  })
   test('also when it is one of several', () => {
     expect(() => verify([td.root.issueCrl(), listing(), td.root.issueCrl()], leaf)).toThrow(revoked)
   })

@@ -49,6 +49,16 @@ for (const [what, decode] of [
   })
 }
 
+test('a list is not falsely signed because another trust domain has an authority of the same name', () => {
+  const namesakes = ['one.test', 'two.test'].map((name) => new TestTrustDomain(name, { root: { subject: 'SPIRE' } }))
+  const [one, two] = namesakes
+  const bundles = new Map(namesakes.map((domain) => [domain.trustDomain.name, domain.bundle().toDer()]))
+  const warningsOf = (...crls: Uint8Array[]) => decodeX509BundleSet({ bundles, crls }, limits, now).warnings
+  expect(one!.root.certificate.subject).toEqual(two!.root.certificate.subject)
+  expect(warningsOf(one!.root.issueCrl(), two!.root.issueCrl())).toEqual([])
+  expect(warningsOf(new TestTrustDomain('x', { root: { subject: 'SPIRE' } }).root.issueCrl())).toHaveLength(1)
+})
+
 test('each list is read once for all bundles of a message', () => {
   const [own, foreign] = decodeBundles([td.root.issueCrl(), other.root.issueCrl(), Buffer.from('nothing')]).value
   expect([own!.crls.length, own!.revocationLists.length]).toEqual([3, 2])

@@ -59,10 +59,6 @@ export function decodeBundleMap<V, T>(
   return { decoded, warnings }
 }
 
-export function emptyX509Bundle(trustDomain: TrustDomain): X509Bundle {
-  return X509Bundle.fromAuthorities(trustDomain, [])
-}
-
 /** The lists of a message, read once. One that cannot be judged is reported; too much of them is no message to use. */
 export function decodeCrls(crls: readonly Uint8Array[], limits: CompleteLimits): RevocationLists {
   if (crls.length > limits.maxCrls) {
@@ -77,9 +73,13 @@ export function decodeCrls(crls: readonly Uint8Array[], limits: CompleteLimits):
   return RevocationLists.read(crls)
 }
 
-/** What is wrong with revocation lists: each said once, for every bundle of a message carries the same lists. */
-export function crlWarnings(bundles: Iterable<X509Bundle>, now: Date): string[] {
-  const faults = [...bundles].flatMap((bundle) => bundle.crlFaults(now))
+/**
+ * What is wrong with the revocation lists of a message. Asked of all its authorities together: those of two trust domains
+ * may have the same name, and a list is falsely signed when none of them signed it.
+ */
+export function crlWarnings(lists: RevocationLists, bundles: Iterable<X509Bundle>, now: Date): string[] {
+  const authorities = [...bundles].flatMap((bundle) => bundle.authorities)
+  const faults = lists.findFaults(authorities, now)
   return [...new Set(faults.map(({ message }) => `a revocation list of the message: ${message}`))]
 }
 

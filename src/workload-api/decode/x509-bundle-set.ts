@@ -1,7 +1,7 @@
-import { X509BundleSet } from '../../bundle/index.js'
+import { X509Bundle, X509BundleSet } from '../../bundle/index.js'
 import type { X509BundlesMessage } from '../dialects/dialect.js'
 import type { CompleteLimits } from '../limits.js'
-import { crlWarnings, decodeBundleMap, decodeCrls, decodeX509Bundle, emptyX509Bundle } from './bundles.js'
+import { crlWarnings, decodeBundleMap, decodeCrls, decodeX509Bundle } from './bundles.js'
 import type { Decoded } from './x509-context.js'
 
 /** What FetchX509Bundles answered. Empty bytes are a trust domain of which nothing is trusted. */
@@ -15,7 +15,7 @@ export function decodeX509BundleSet(
     bundles,
     limits,
     (trustDomain, der) => decodeX509Bundle(trustDomain, der, lists, limits),
-    emptyX509Bundle,
+    (trustDomain) => X509Bundle.fromAuthorities(trustDomain, []).withRevocationLists(lists),
   )
-  return { value: new X509BundleSet(decoded), warnings: [...warnings, ...crlWarnings(decoded, now)] }
+  return { value: new X509BundleSet(decoded), warnings: [...warnings, ...crlWarnings(lists, decoded, now)] }
 }

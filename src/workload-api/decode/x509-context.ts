@@ -1,16 +1,8 @@
-import { X509BundleSet } from '../../bundle/index.js'
-import type { X509Bundle } from '../../bundle/index.js'
+import { X509Bundle, X509BundleSet } from '../../bundle/index.js'
 import { X509Context, X509Svid } from '../../svid/index.js'
 import type { X509Entry, X509Message } from '../dialects/dialect.js'
 import type { CompleteLimits } from '../limits.js'
-import {
-  crlWarnings,
-  decodeBundleKeys,
-  decodeCrls,
-  decodeX509Bundle,
-  emptyX509Bundle,
-  usableOrEmpty,
-} from './bundles.js'
+import { crlWarnings, decodeBundleKeys, decodeCrls, decodeX509Bundle, usableOrEmpty } from './bundles.js'
 import { selectByHint } from './hints.js'
 import { unusable, within } from './unusable.js'
 
@@ -78,9 +70,10 @@ export function decodeX509Context(message: X509Message, limits: CompleteLimits, 
       )
       continue
     }
+    const empty = () => X509Bundle.fromAuthorities(trustDomain, []).withRevocationLists(lists)
     const decode = () => decodeX509Bundle(trustDomain, der, lists, limits)
-    bundles.set(trustDomain.name, usableOrEmpty(trustDomain, decode, emptyX509Bundle, warnings))
+    bundles.set(trustDomain.name, usableOrEmpty(trustDomain, decode, empty, warnings))
   }
-  warnings.push(...crlWarnings(bundles.values(), now))
+  warnings.push(...crlWarnings(lists, bundles.values(), now))
   return { value: new X509Context({ svids, bundles: new X509BundleSet(bundles.values()) }), warnings }
 }
