@@ -2,6 +2,7 @@ import { defineConfig } from 'tsup'
 import { builtinsAtOnce } from './scripts/builtins-at-once.mjs'
 import { bundledLicences } from './scripts/bundled-licences.mjs'
 import { oneSharedChunk } from './scripts/one-shared-chunk.mjs'
+import { theCallersOwn } from './scripts/the-callers-own.mjs'
 
 // One entry per subpath of the exports map.
 const entry = {
@@ -33,6 +34,8 @@ export default defineConfig({
   minifySyntax: true,
   noExternal: [
     // Bundled, with their licences: a service does not install what only the dev agent needs.
+    '@grpc/grpc-js',
+    '@grpc/proto-loader',
     '@peculiar/x509',
     'reflect-metadata',
     'fastify-plugin',
@@ -41,8 +44,10 @@ export default defineConfig({
   ],
   esbuildPlugins: [
     bundledLicences('THIRD-PARTY-LICENSES.txt'),
-    // `tls` brings all that is below it.
-    oneSharedChunk(Object.values(entry), ['src/tls/index.ts', 'src/flow/index.ts', 'eventemitter3']),
+    // The dev agent brings its grpc-js; an application's channels and servers are made by the application's.
+    theCallersOwn('@grpc/grpc-js', 'src/adapters/grpc'),
+    // `tls` and `workload-api` bring all that is below them.
+    oneSharedChunk(Object.values(entry), ['src/tls/index.ts', 'src/workload-api/index.ts', 'eventemitter3']),
   ],
   plugins: [builtinsAtOnce()],
 })

@@ -8,7 +8,7 @@ import { packAndInstall, rangeOf, subpaths, type Installed } from './installed.j
 
 let project: Installed
 beforeAll(async () => {
-  const beside = ['express', 'fastify', 'undici', '@types/express', '@types/node', 'typescript']
+  const beside = ['@grpc/grpc-js', 'express', 'fastify', 'undici', '@types/express', '@types/node', 'typescript']
   project = await packAndInstall(await Promise.all(beside.map(rangeOf)))
 }, 90_000)
 afterAll(() => project.remove())

@@ -6,7 +6,7 @@ import { nodeBinary } from './node-binary.js'
 
 let project: Installed
 beforeAll(async () => {
-  project = await packAndInstall(await Promise.all(['express', 'fastify', 'undici'].map(rangeOf)))
+  project = await packAndInstall(await Promise.all(['@grpc/grpc-js', 'express', 'fastify', 'undici'].map(rangeOf)))
   await cp(join(root, 'examples/demo'), join(project.directory, 'demo'), { recursive: true })
 }, 120_000)
 afterAll(() => project.remove())

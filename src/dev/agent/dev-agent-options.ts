@@ -2,7 +2,7 @@ import { InvalidInputError } from '../../errors/index.js'
 import { TrustDomain } from '../../spiffe-id/index.js'
 import type { SpiffeId } from '../../spiffe-id/index.js'
 import type { DevDialect } from './dialect.js'
-import type { DevAgentCall } from './gate.js'
+import type { DevAgentCall } from './dev-agent-call.js'
 import type { DevIdentity } from './identity.js'
 import type { DevTcpOptions } from './listen-address.js'
 

@@ -1,16 +1,7 @@
-import { ServerInterceptingCall } from '@grpc/grpc-js'
+import { ServerInterceptingCall, status } from '@grpc/grpc-js'
 import type { Metadata, ServerInterceptor } from '@grpc/grpc-js'
 import { headerMissing } from './call-status.js'
-
-/** A call as it arrived, before it was judged. */
-export interface DevAgentCall {
-  /** Address of the socket that it came through. */
-  readonly endpoint: string
-  /** `/SpiffeWorkloadAPI/FetchX509SVID` and the like. */
-  readonly method: string
-  /** Text metadata by lower-case name, each value as it came. */
-  readonly metadata: Readonly<Record<string, readonly string[]>>
-}
+import type { DevAgentCall } from './dev-agent-call.js'
 
 const header = 'workload.spiffe.io'
 
@@ -26,7 +17,8 @@ export function createGate(observe: (call: Omit<DevAgentCall, 'endpoint'>) => vo
           onReceiveMetadata(metadata, forward) {
             observe({ method: path, metadata: textOf(metadata) })
             // The ICP dialect knows no security header.
-            if (path.startsWith('/SpiffeWorkloadAPI/') && !isMarked(metadata)) call.sendStatus(headerMissing)
+            if (path.startsWith('/SpiffeWorkloadAPI/') && !isMarked(metadata))
+              call.sendStatus({ code: status.INVALID_ARGUMENT, details: headerMissing })
             else forward(metadata)
           },
         })

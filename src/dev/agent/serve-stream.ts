@@ -1,6 +1,6 @@
 import type { ServerWritableStream } from '@grpc/grpc-js'
-import { status } from '@grpc/grpc-js'
 import type { Board, LiveStream, WorkloadSnapshot } from './board.js'
+import { isOk } from './call-status.js'
 import type { CallStatus } from './call-status.js'
 
 export interface StreamForm {
@@ -33,7 +33,7 @@ export function serveStream(
     send,
     end(final) {
       board.streams.delete(stream)
-      if (final.code === status.OK) call.end()
+      if (isOk(final)) call.end()
       else call.emit('error', final)
     },
     update() {

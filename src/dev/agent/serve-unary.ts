@@ -1,7 +1,7 @@
 import type { sendUnaryData, ServerUnaryCall } from '@grpc/grpc-js'
 import { status } from '@grpc/grpc-js'
 import type { Board, LiveStream, WorkloadSnapshot } from './board.js'
-import { CallFailure } from './call-status.js'
+import { CallFailure, isOk } from './call-status.js'
 import type { CallStatus } from './call-status.js'
 
 const failed: CallStatus = { code: status.INTERNAL, details: 'the dev agent failed' }
@@ -28,7 +28,7 @@ export function serveUnary<Request>(
     send: (bytes) => finish(null, bytes),
     end(final) {
       // There is no OK without a message.
-      finish(final.code === status.OK ? { code: status.UNAVAILABLE, details: 'ended by the agent' } : final)
+      finish(isOk(final) ? { code: status.UNAVAILABLE, details: 'ended by the agent' } : final)
     },
     update() {
       const present = board.answer

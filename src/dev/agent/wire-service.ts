@@ -1,11 +1,21 @@
-import type { ServiceDefinition as GrpcServiceDefinition } from '@grpc/grpc-js'
 import { fromJSON } from '@grpc/proto-loader'
 import type { ServiceDefinition } from '@grpc/proto-loader'
+
+/** A method as a gRPC server takes it. Of types of our own, so that whoever uses the agent needs no other package. */
+interface WireMethod {
+  readonly path: string
+  readonly requestStream: boolean
+  readonly responseStream: boolean
+  readonly requestSerialize: (message: object) => Buffer
+  readonly requestDeserialize: (bytes: Buffer) => object
+  readonly responseSerialize: (bytes: Buffer) => Buffer
+  readonly responseDeserialize: (bytes: Buffer) => Buffer
+}
 
 /** A gRPC service whose handlers answer with bytes, so that a test can make them send any bytes at all. */
 export interface WireService {
   /** For `grpc.Server.addService`: requests arrive decoded, responses leave as the handler's own bytes. */
-  readonly definition: GrpcServiceDefinition
+  readonly definition: Readonly<Record<string, WireMethod>>
   /** The wire form of a response of the method. */
   readonly encode: (method: string, message: object) => Buffer
 }

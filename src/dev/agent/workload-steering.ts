@@ -22,7 +22,7 @@ export class WorkloadSteering {
   }
 
   /** Ends every stream and answers every call with a gRPC status: `deny(14)` for UNAVAILABLE. */
-  deny(code: status, details = 'denied by the test'): void {
+  deny(code: number, details = 'denied by the test'): void {
     this.#board.force({ kind: 'refuse', status: { code, details } })
   }
 

@@ -1,4 +1,3 @@
-import type { status } from '@grpc/grpc-js'
 import type { X509Bundle } from '../../bundle/index.js'
 import type { SpiffeId } from '../../spiffe-id/index.js'
 import type { X509Svid } from '../../svid/index.js'
@@ -131,7 +130,7 @@ export class TestAgent {
   }
 
   /** Ends every stream and answers every call with a gRPC status: `deny(14)` for UNAVAILABLE. Until `behave()`. */
-  deny(code: status, details?: string): void {
+  deny(code: number, details?: string): void {
     this.#steer((steering) => steering.deny(code, details))
   }
 

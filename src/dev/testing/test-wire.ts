@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { connect, createServer, type NetConnectOpts, type Server, type Socket } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { parseEndpoint } from '../../workload-api/index.js'
 import { endStreamFlag, everyStream, frameHeaderBytes, FrameReader, frameType } from './http2-frame.js'
 import { goawayFrame, http2Frame } from './http2-frame.js'
 
@@ -54,8 +55,6 @@ export class TestWire {
    * @param agentEndpoint - Where the agent listens, `unix:///…` or `tcp://…`. It need not be there yet.
    */
   static async start(agentEndpoint: string): Promise<TestWire> {
-    // Loaded now, as the agent is: who only mints certificates with this folder needs no gRPC.
-    const { parseEndpoint } = await import('../../workload-api/index.js')
     const agent = parseEndpoint(agentEndpoint)
     const directory = await mkdtemp(join(tmpdir(), 'wire-'))
     const path = join(directory, 'agent.sock')

@@ -45,9 +45,8 @@ export function connect(endpoint: Endpoint, connectTimeoutMs: number, signal: Ab
     const settle = () => {
       clearTimeout(timer)
       signal.removeEventListener('abort', onAbort)
-      socket.removeAllListeners()
-      // What still comes out of a socket that nobody uses concerns nobody.
-      socket.on('error', () => undefined)
+      // The error listener stays: what still comes out of a socket that is given up concerns nobody.
+      socket.off('connect', onConnect)
     }
     const fail = (error: unknown) => {
       settle()
@@ -65,12 +64,13 @@ export function connect(endpoint: Endpoint, connectTimeoutMs: number, signal: Ab
       fail(signal.reason)
     }
     signal.addEventListener('abort', onAbort, { once: true })
-    socket.once('error', (cause) => {
-      fail(unreachable(endpoint, cause))
-    })
-    socket.once('connect', () => {
+    const onConnect = () => {
       settle()
       resolve(socket)
+    }
+    socket.on('error', (cause) => {
+      fail(unreachable(endpoint, cause))
     })
+    socket.once('connect', onConnect)
   })
 }
