@@ -163,6 +163,12 @@ test('worker-threads', async () => {
   }
 })
 
+test('testing: a service, tested with an agent of its own', async () => {
+  const output = await run('testing', 'test.js', {})
+  expect(output).toMatch(/^(# |ℹ )pass 5$/m)
+  expect(output).toMatch(/^(# |ℹ )fail 0$/m)
+})
+
 test('the examples compile, as JavaScript that is checked', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'examples-'))
   try {

@@ -19,7 +19,7 @@ beforeAll(async () => {
   directory = await mkdtemp(join(tmpdir(), 'readme-'))
   await mkdir(join(directory, 'node_modules'))
   await symlink(root, join(directory, 'node_modules/authsec-sdk'))
-  for (const name of ['@grpc', '@types', 'express', 'fastify', 'undici']) {
+  for (const name of ['@grpc', '@types', 'express', 'fastify', 'undici', 'vitest']) {
     await symlink(join(root, 'node_modules', name), join(directory, 'node_modules', name))
   }
   await writeFile(join(directory, 'package.json'), '{ "type": "module" }')
