@@ -26,7 +26,7 @@ const defaults: JsonLimits = { maxBytes: 8 * 1024 * 1024, maxDepth: 32, maxValue
 // With `ignoreBOM` the mark is kept, and then refused as a character that starts no value.
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 const numberShape = /-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?/y
-const space = /[ \t\n\r]*/y
+const [tab, newline, carriageReturn, blank, quote, backslash] = [0x09, 0x0a, 0x0d, 0x20, 0x22, 0x5c]
 
 /**
  * JSON as RFC 8259 has it, from UTF-8 bytes without a byte order mark. Unlike `JSON.parse` it refuses a member that occurs
@@ -113,14 +113,22 @@ class JsonReader {
   }
 
   #string(): string {
+    const text = this.#text
     const start = this.#at
+    let isPlain = true
     let end = start + 1
-    while (end < this.#text.length && this.#text[end] !== '"') end += this.#text[end] === '\\' ? 2 : 1
-    if (end >= this.#text.length) throw new SyntaxError(`the string at position ${start} has no end`)
+    for (; end < text.length; end++) {
+      const code = text.charCodeAt(end)
+      if (code === quote) break
+      if (code >= blank && code !== backslash) continue
+      isPlain = false
+      if (code === backslash) end++
+    }
+    if (end >= text.length) throw new SyntaxError(`the string at position ${start} has no end`)
     this.#at = end
     this.#step()
-    // Refuses control characters and unknown escapes.
-    return JSON.parse(this.#text.slice(start, end + 1)) as string
+    // JSON.parse refuses control characters and unknown escapes.
+    return isPlain ? text.slice(start + 1, end) : (JSON.parse(text.slice(start, end + 1)) as string)
   }
 
   #word<T>(word: string, value: T): T {
@@ -150,8 +158,12 @@ class JsonReader {
   }
 
   #skipSpace(): void {
-    space.lastIndex = this.#at
-    this.#at += space.exec(this.#text)?.[0].length ?? 0
+    let at = this.#at
+    for (; ; at++) {
+      const code = this.#text.charCodeAt(at)
+      if (code !== blank && code !== newline && code !== carriageReturn && code !== tab) break
+    }
+    this.#at = at
   }
 }
 

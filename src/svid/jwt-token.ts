@@ -9,10 +9,16 @@ const lastDateMs = 8.64e15
 /** Claims of a JWT-SVID, frozen through and through, without prototypes: no name of a claim is special. */
 export type JwtClaims = Readonly<Record<string, unknown>>
 
-/** What a token says. Its signature has not been looked at. */
-export interface JwtToken {
+/** What a header says. */
+export interface JwtHeader {
   readonly algorithm: JwtAlgorithm
   readonly keyId: string | undefined
+}
+
+/** What a token says. Its signature has not been looked at. */
+export interface JwtToken {
+  /** The same object for the same text, while that is among the last few. */
+  readonly header: JwtHeader
   readonly id: SpiffeId
   readonly audience: readonly string[]
   readonly expiresAtMs: number
@@ -35,11 +41,11 @@ export function readJwtToken(token: string, maxBytes: number): JwtToken {
   if (!header || !payload || !signature || more.length > 0) {
     throw fault('expected the compact form of a JWS: three parts, none of them empty')
   }
-  const { algorithm, keyId } = readHeader(decodeObject('header', header))
+  // The header is read first: JWT-SVID §4 wants the algorithm judged before anything else is looked at.
+  const read = knownHeaders.get(header) ?? readHeader(header)
   const claims = decodeObject('payload', payload)
   return {
-    algorithm,
-    keyId,
+    header: read,
     id: readSubject(claims.get('sub')),
     audience: readAudience(claims.get('aud')),
     ...readTimes(claims),
@@ -49,8 +55,14 @@ export function readJwtToken(token: string, maxBytes: number): JwtToken {
   }
 }
 
-/** JWT-SVID §2. The algorithm comes first, before anything else of the token is looked at (§4). */
-function readHeader(header: JsonObject): { algorithm: JwtAlgorithm; keyId: string | undefined } {
+/** Tokens of one key have one header, so what was read of the last few texts is kept. */
+const knownHeaders = new Map<string, JwtHeader>()
+const maxKnownHeaders = 32
+const maxKnownLength = 512
+
+/** JWT-SVID §2. */
+function readHeader(text: string): JwtHeader {
+  const header = decodeObject('header', text)
   const alg = header.get('alg')
   const algorithm = typeof alg === 'string' ? jwtAlgorithms.get(alg) : undefined
   if (!algorithm) throw fault(`expected alg to be one of ${[...jwtAlgorithms.keys()].join(', ')}${found(alg)}`)
@@ -64,7 +76,14 @@ function readHeader(header: JsonObject): { algorithm: JwtAlgorithm; keyId: strin
   }
   const keyId = header.get('kid')
   if (keyId !== undefined && (typeof keyId !== 'string' || keyId === '')) throw fault('kid names no key')
-  return { algorithm, keyId }
+  const read = Object.freeze({ algorithm, keyId })
+  if (text.length <= maxKnownLength) {
+    // Whoever sends many different headers only makes the next ones cost as much as without this.
+    if (knownHeaders.size >= maxKnownHeaders) knownHeaders.clear()
+    // A copy: the text is a part of the token, and would keep all of that in memory.
+    knownHeaders.set(Buffer.from(text, 'latin1').toString('latin1'), read)
+  }
+  return read
 }
 
 function readSubject(sub: JsonValue | undefined): SpiffeId {

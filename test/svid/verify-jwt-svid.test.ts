@@ -119,3 +119,20 @@ describe('beside bare jose', () => {
     }
   })
 })
+
+test('a header that was read before is judged with each token that carries it', async () => {
+  const [header = '', payload = '', signature = ''] = td.token().split('.')
+  await expect(verifyText(`${header}.${payload}.${signature}`)).resolves.toBeDefined()
+  const another = bundlesOf(authority('ec-p384'))
+  await expect(verifyText(`${header}.${payload}.${signature}`, another)).rejects.toMatchObject({
+    code: 'ERR_AUTHORITY_NOT_FOUND',
+  })
+  const [, , forged = ''] = td.token({ privateKey: keysOf('ec-p256').privateKey }).split('.')
+  await expect(verifyText(`${header}.${payload}.${forged}`)).rejects.toMatchObject({ code: 'ERR_JWT_SVID_SIGNATURE' })
+  // More headers than are kept, so that the first one is read anew.
+  for (let i = 0; i < 100; i++) {
+    const token = td.token({ header: { kid: `unknown ${i}` } })
+    await expect(verifyText(token)).rejects.toMatchObject({ code: 'ERR_AUTHORITY_NOT_FOUND' })
+  }
+  await expect(verifyText(`${header}.${payload}.${signature}`)).resolves.toBeDefined()
+})
