@@ -46,7 +46,8 @@ export type AttachToServerOptions = ExpectedClients &
   RefusalOptions & {
     /**
      * A peer that proved itself and is not authorized: close (`'destroy'`), or let the connection in with
-     * `isAdmitted(socket) === false` so that the protocol above can say no politely (`'mark'`). Default `'destroy'`.
+     * `isAdmitted(socket) === false` so that the protocol above can say no politely, for which it has five seconds
+     * (`'mark'`). Default `'destroy'`.
      */
     onUnauthorized?: 'destroy' | 'mark' | undefined
   }
@@ -105,6 +106,8 @@ export function recheckPeers(server: Server): void {
   gates.get(server)?.recheck()
 }
 
+/** How long a peer that is not authorized may stay to be told so. */
+const timeToSayNoMs = 5_000
 const gates = new WeakMap<Server, Gate>()
 const rejected = channel('spiffe:tls:rejected')
 
@@ -159,6 +162,7 @@ class Gate {
     }
     storeProof(socket, proof)
     if (refusal) {
+      endIn(timeToSayNoMs, socket)
       this.report(refusal, socket)
       return
     }
@@ -207,6 +211,12 @@ class Gate {
     socket.destroy()
     this.report(error, socket)
   }
+}
+
+/** However busy the peer keeps the connection: a limit on idleness would let it stay for ever. */
+function endIn(ms: number, socket: TLSSocket): void {
+  const timer = setTimeout(() => socket.destroy(), ms).unref()
+  socket.once('close', () => clearTimeout(timer))
 }
 
 function forbidRenegotiation(socket: TLSSocket): void {

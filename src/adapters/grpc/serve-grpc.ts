@@ -39,9 +39,6 @@ export function serveGrpc(server: Server, source: IdentitySource, options: GrpcS
   return terminator
 }
 
-/** How long a client that is not authorized may stay. */
-const deniedMs = 5_000
-
 /** Answers every call on a connection as gRPC wants to be told no. */
 function permissionDenier(): (socket: TLSSocket) => void {
   const server = createHttp2Server()
@@ -59,9 +56,6 @@ function permissionDenier(): (socket: TLSSocket) => void {
     )
     stream.resume()
   })
-  server.on('session', (session) => {
-    session.on('error', () => undefined)
-    session.setTimeout(deniedMs, () => session.destroy())
-  })
+  server.on('session', (session) => session.on('error', () => undefined))
   return (socket) => void server.emit('connection', socket)
 }
