@@ -1,6 +1,7 @@
 import { channel } from 'node:diagnostics_channel'
 import type { Socket } from 'node:net'
 import type { Server, TLSSocket } from 'node:tls'
+import { types } from 'node:util'
 import { InvalidInputError, UntrustedPeerError } from '../errors/index.js'
 import { toAuthorizer } from './authorizer.js'
 import type { Authorize, Authorizer } from './authorizer.js'
@@ -32,7 +33,10 @@ export type ExpectedClients =
 
 /** What an attached server does with connections that do not, or no longer, pass. */
 export interface RefusalOptions {
-  /** Called when a connection was refused, after it was closed or marked. It must not throw. */
+  /**
+   * Called when a connection was refused, after it was closed or marked. What it throws changes nothing and is only told
+   * to the diagnostics channel: strangers decide how often it is called, so it must not be able to end the process.
+   */
   onRejected?: ((error: Error, socket: Socket) => void) | undefined
   /**
    * When a bundle or the authorizer's answer changes so that a connected peer would no longer be admitted: end its
@@ -58,7 +62,8 @@ export type AttachToServerOptions = ExpectedClients &
  *
  * Each client is proved synchronously at the end of its handshake, before anything that it sent reaches a listener.
  * A client that proves nothing is cut off. While the source has no valid SVID every handshake fails. Refusals are told to
- * `onRejected`, and as `{ error, socket }` to the diagnostics channel `spiffe:tls:rejected`.
+ * `onRejected`, and as `{ error, socket, thrown }` to the diagnostics channel `spiffe:tls:rejected`, where `thrown` is what
+ * `onRejected` threw, if it did.
  * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID`, `ERR_INVALID_ARGUMENT` or
  * `ERR_SERVER_ALREADY_ATTACHED`; and what the source throws when it has no valid SVID.
  */
@@ -130,9 +135,15 @@ class Gate {
   readonly #open = new Set<TLSSocket>()
 
   constructor(source: IdentitySource, options: AttachToServerOptions) {
-    const { clients = 'required', onUnauthorized = 'destroy' } = options
+    const { clients = 'required', onUnauthorized = 'destroy', onRejected } = options
     expectOneOf('clients', clients, ['required', 'optional', 'none'])
     expectOneOf('onUnauthorized', onUnauthorized, ['destroy', 'mark'])
+    if (onRejected !== undefined && typeof onRejected !== 'function') {
+      throw new InvalidInputError(
+        'ERR_INVALID_ARGUMENT',
+        `onRejected is of type ${typeof onRejected}; expected a function`,
+      )
+    }
     if (clients === 'none' && (options as { authorize?: unknown }).authorize !== undefined) {
       throw new InvalidInputError('ERR_INVALID_ARGUMENT', "clients: 'none' asks nobody, so authorize cannot be obeyed")
     }
@@ -181,9 +192,18 @@ class Gate {
     }
   }
 
+  /** Never throws, so that nothing is left undone by whoever reports. */
   report(error: unknown, socket: Socket): void {
-    if (rejected.hasSubscribers) rejected.publish({ error, socket })
-    this.#options.onRejected?.(error instanceof Error ? error : new Error(String(error)), socket)
+    let thrown: unknown
+    try {
+      const told = error instanceof Error ? error : new Error(String(error))
+      const answer: unknown = this.#options.onRejected?.(told, socket)
+      // Of an async function; a rejection that nobody listens to would end the process.
+      if (types.isPromise(answer)) answer.catch(() => undefined)
+    } catch (cause) {
+      thrown = cause
+    }
+    if (rejected.hasSubscribers) rejected.publish({ error, socket, thrown })
   }
 
   #prove(socket: TLSSocket): { proof: Proof; refusal?: Error | undefined } {

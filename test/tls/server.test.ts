@@ -125,6 +125,40 @@ describe('an attached TLS server', () => {
     expect(heard).toEqual(['ERR_PEER_NO_CERTIFICATE'])
   })
 
+  for (const [how, onRejected] of [
+    ['throws', () => void JSON.parse('')],
+    ['is async and rejects', () => Promise.reject(new SyntaxError('late')) as never],
+  ] as const)
+    describe(`an onRejected that ${how} lets nobody in and ends nothing but itself`, () => {
+      test('where nobody was proved, where nobody is authorized, and where there is no SVID', async () => {
+        const { port, source } = await start({ onRejected, authorize: 'spiffe://a.test/web' })
+        const stranger = await a.leaf({ uris: ['spiffe://a.test/stranger'] })
+        for (const client of [gullible(), gullible(stranger)]) expect((await talk({ ...client, port })).heard).toBe('')
+        const svid = source.getX509Svid()
+        source.use(new InvalidMaterialError('ERR_X509_SVID_EXPIRED', 'expired'))
+        expect((await talk({ ...gullible(web), port })).heard).toBe('')
+        source.use(svid)
+        expect((await talk({ ...gullible(web), port })).heard).toBe('spiffe://a.test/web')
+      })
+
+      test('where a stranger is marked', async () => {
+        const { server, port } = await start({ onRejected, authorize: 'spiffe://b.test/x', onUnauthorized: 'mark' })
+        const accepted = once(server, 'secureConnection') as Promise<[tls.TLSSocket]>
+        await talk({ ...gullible(web), port })
+        expect(isAdmitted((await accepted)[0])).toBe(false)
+      })
+    })
+
+  test('publishes what onRejected throws', async () => {
+    const heard: unknown[] = []
+    const listener = (message: unknown) => void heard.push((message as { thrown: unknown }).thrown)
+    subscribe('spiffe:tls:rejected', listener)
+    onTestFinished(() => void unsubscribe('spiffe:tls:rejected', listener))
+    const { port } = await start({ onRejected: () => void JSON.parse('') })
+    await talk({ ...gullible(), port })
+    expect(heard).toEqual([expect.any(SyntaxError)])
+  })
+
   test('closes on a proved peer that is not authorized', async () => {
     const { port, rejected } = await start({ authorize: authorizeMemberOf('b.test') })
     expect((await talk({ ...gullible(web), port })).heard).toBe('')
@@ -194,6 +228,7 @@ describe('set-up is refused when', () => {
     ['the authorizer is async', { authorize: (async () => Promise.resolve(true)) as never }, 'ERR_AUTHORIZER_INVALID'],
     ['clients is misspelt', { clients: 'require' as never }, 'ERR_INVALID_ARGUMENT'],
     ['clients are not asked and authorized all the same', { clients: 'none' }, 'ERR_INVALID_ARGUMENT'],
+    ['onRejected is no function', { onRejected: 'log' as never }, 'ERR_INVALID_ARGUMENT'],
     ['onUnauthorized is misspelt', { onUnauthorized: 'reject' as never }, 'ERR_INVALID_ARGUMENT'],
   ] as const)
     test(reason, () => expect(start(options as Partial<AttachToServerOptions>)).rejects.toMatchObject({ code }))
@@ -385,6 +420,12 @@ describe('trust that is withdrawn', () => {
     expect([near.destroyed, far.destroyed]).toEqual([false, false])
     source.use(svid, aBundle!)
     await once(far, 'close')
+  })
+
+  test('ends every connection that it is about, though onRejected throws at the first', async () => {
+    const { source, near, far } = await connected({ onRejected: () => void JSON.parse('') })
+    source.use(source.getX509Svid(), (await TestCa.create()).bundle('a.test'))
+    for (const socket of [near, far]) if (!socket.closed) await once(socket, 'close')
   })
 
   test('recheckPeers asks the authorizer anew', async () => {
