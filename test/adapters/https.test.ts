@@ -151,8 +151,21 @@ describe('an HTTPS server', () => {
     expect(socket.destroyed).toBe(false)
   })
 
-  test('refuses an age that is none', () =>
-    expect(start(undefined, { maxConnectionAgeMs: 0 })).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' }))
+  for (const maxConnectionAgeMs of [0, -1, NaN, '60000', null] as never[])
+    test(`refuses the age ${String(maxConnectionAgeMs)}, and has attached nothing then`, async () => {
+      const source = await sourceOf(serverId)
+      const server = https.createServer(createTlsOptionsForServer(source), (_req, res) => res.end('in'))
+      const port = await listen(server)
+      expect(() => attachSpiffe(server, source, { authorize: clientId, maxConnectionAgeMs })).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+      )
+      expect(source.listeners).toBe(0)
+      const { agent } = await newAgent()
+      await expect(request({ port, agent })).rejects.toThrow()
+      // Once more, and right: it was not attached the first time.
+      attachSpiffe(server, source, { authorize: clientId })
+      expect((await request({ port, agent })).status).toBe(200)
+    })
 
   test('needs an authorizer', () =>
     expect(start(undefined, { authorize: undefined })).rejects.toMatchObject({

@@ -2,7 +2,7 @@ import type { Http2SecureServer } from 'node:http2'
 import type { Server } from 'node:https'
 import { attachSpiffeToServer } from '../../tls/index.js'
 import type { AttachToServerOptions, IdentitySource } from '../../tls/index.js'
-import { drainOldConnections } from './drain.js'
+import { drainOldConnections, readMaxConnectionAge } from './drain.js'
 import { guardRequests } from './guard.js'
 
 /** As for a plain TLS server; a proved peer that is not authorized gets 403 here. */
@@ -24,8 +24,9 @@ export type AttachOptions = AttachToServerOptions & {
  * `ERR_SERVER_ALREADY_ATTACHED`; and what the source throws when it has no valid SVID.
  */
 export function attachSpiffe(server: Server | Http2SecureServer, source: IdentitySource, options: AttachOptions): void {
-  const { maxConnectionAgeMs = Infinity } = options
+  // Before anything is attached: a server is attached whole or not at all.
+  const maxAgeMs = readMaxConnectionAge(options.maxConnectionAgeMs)
   attachSpiffeToServer(server, source, { ...options, onUnauthorized: 'mark' })
   guardRequests(server)
-  drainOldConnections(server, maxConnectionAgeMs)
+  drainOldConnections(server, maxAgeMs)
 }

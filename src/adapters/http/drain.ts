@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Http2SecureServer, Http2Session } from 'node:http2'
 import type { Server } from 'node:https'
 import type { TLSSocket } from 'node:tls'
+import { inspect } from 'node:util'
 import { InvalidInputError } from '../../errors/index.js'
 
 /** Connections of many clients that were opened together shall not all end together. */
@@ -10,13 +11,22 @@ const jitter = 0.1
 const longestTimerMs = 0x7fff_ffff
 
 /**
+ * Reads the option `maxConnectionAgeMs`.
+ * @throws InvalidInputError with code `ERR_INVALID_ARGUMENT`.
+ */
+export function readMaxConnectionAge(maxAgeMs: unknown = Infinity): number {
+  if (typeof maxAgeMs === 'number' && maxAgeMs > 0) return maxAgeMs
+  throw new InvalidInputError(
+    'ERR_INVALID_ARGUMENT',
+    `maxConnectionAgeMs is ${inspect(maxAgeMs)}; expected a number of milliseconds, more than 0`,
+  )
+}
+
+/**
  * Ends connections gracefully once they are older than `maxAgeMs`, so that their peers come back and prove themselves
  * anew: HTTP/1 with `connection: close`, HTTP/2 with GOAWAY. Requests in progress finish.
  */
 export function drainOldConnections(server: Server | Http2SecureServer, maxAgeMs: number): void {
-  if (!(maxAgeMs > 0)) {
-    throw new InvalidInputError('ERR_INVALID_ARGUMENT', `maxConnectionAgeMs is ${maxAgeMs}; expected more than 0`)
-  }
   if (maxAgeMs === Infinity) return
   const connections = new WeakMap<object, AgingConnection>()
   const isHttp2 = (socket: TLSSocket) => socket.alpnProtocol === 'h2'
