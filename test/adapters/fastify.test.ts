@@ -1,5 +1,5 @@
 import dns from 'node:dns'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import type { LookupAddress } from 'node:dns'
 import Fastify from 'fastify'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -22,6 +22,7 @@ async function newApp(host = '127.0.0.1') {
   const app = Fastify({ serverFactory: spiffeServerFactory(source, { authorize: authorizeMemberOf('a.test') }) })
   onTestFinished(() => app.close())
   const reached: string[] = []
+  const slow = new EventEmitter()
   app.register(spiffePlugin)
   app.register((scope, _options, done) => {
     scope.get('/who', (req) => ({ id: req.caller?.id, by: req.caller?.provedBy }))
@@ -29,12 +30,36 @@ async function newApp(host = '127.0.0.1') {
       reached.push(String(req.caller?.id))
       return 'web'
     })
+    scope.get('/slow', () => new Promise((resolve) => slow.emit('request', () => resolve('slow'))))
     scope.get('/team', { preHandler: requireSpiffeId(['spiffe://a.test/web', 'spiffe://a.test/api']) }, () => 'team')
     done()
   })
   await app.listen({ host, port: 0 })
   const address = app.server.address()
-  return { app, source, reached, port: typeof address === 'object' && address ? address.port : 0 }
+  return { app, source, reached, slow, port: typeof address === 'object' && address ? address.port : 0 }
+}
+
+// 127.0.0.2 stands for ::1, which not every machine has.
+const both = [
+  { address: '127.0.0.1', family: 4 },
+  { address: '127.0.0.2', family: 4 },
+] satisfies LookupAddress[]
+
+async function newAppOnLocalhost() {
+  const lookup = vi.spyOn(dns, 'lookup').mockImplementation((host: string, ...rest: unknown[]) => {
+    const answer = rest.at(-1) as (error: null, ...found: unknown[]) => void
+    const found = host === 'localhost' ? both : both.filter(({ address }) => address === host)
+    if ((rest[0] as dns.LookupOptions).all) answer(null, found)
+    else answer(null, found[0]?.address, 4)
+  })
+  onTestFinished(() => lookup.mockRestore())
+  const started = await newApp('localhost')
+  const agent = await agentOf(a, 'spiffe://a.test/web')
+  // The other addresses open just after the first.
+  await vi.waitFor(() => request({ host: '127.0.0.2', port: started.port, agent, path: '/web' }))
+  agent.destroy()
+  started.reached.length = 0
+  return started
 }
 
 describe('Fastify', () => {
@@ -103,24 +128,10 @@ describe('Fastify', () => {
   })
 
   test('proves clients on every address of localhost', async () => {
-    // 127.0.0.2 stands for ::1, which not every machine has.
-    const both = [
-      { address: '127.0.0.1', family: 4 },
-      { address: '127.0.0.2', family: 4 },
-    ] satisfies LookupAddress[]
-    const lookup = vi.spyOn(dns, 'lookup').mockImplementation((host: string, ...rest: unknown[]) => {
-      const answer = rest.at(-1) as (error: null, ...found: unknown[]) => void
-      const found = host === 'localhost' ? both : both.filter(({ address }) => address === host)
-      if ((rest[0] as dns.LookupOptions).all) answer(null, found)
-      else answer(null, found[0]?.address, 4)
-    })
-    onTestFinished(() => lookup.mockRestore())
-    const { app, port } = await newApp('localhost')
+    const { app, port } = await newAppOnLocalhost()
     const web = await agentOf(a, 'spiffe://a.test/web')
     const impostor = await (await TestCa.create()).leaf({ uris: ['spiffe://a.test/web'] })
     for (const { address } of both) {
-      // The other addresses open just after the first.
-      await vi.waitFor(() => request({ host: address, port, agent: web, path: '/web' }))
       expect((await request({ host: address, port, agent: web, path: '/web' })).status).toBe(200)
       const { heard } = await talk(
         { ...gullible(impostor), host: address, port },
@@ -130,8 +141,28 @@ describe('Fastify', () => {
     }
     web.destroy()
     await app.close()
-    for (const { address } of both) {
-      await expect(request({ host: address, port, agent: false })).rejects.toMatchObject({ code: 'ECONNREFUSED' })
-    }
+    for (const { address } of both) await expectRefused(address, port)
   })
+
+  for (const { address } of both)
+    test(`accepts on no address while a request on ${address} is still to finish`, async () => {
+      const { app, port, slow } = await newAppOnLocalhost()
+      const web = await agentOf(a, 'spiffe://a.test/web')
+      const arrival = once(slow, 'request') as Promise<[() => void]>
+      const pending = request({ host: address, port, agent: web, path: '/slow' })
+      const [answer] = await arrival
+      let closed = false
+      const closing = app.close().then(() => (closed = true))
+      await expect.poll(() => app.server.listening).toBe(false)
+      for (const other of both) await expectRefused(other.address, port)
+      expect(closed).toBe(false)
+      answer()
+      expect((await pending).body).toBe('slow')
+      web.destroy()
+      await closing
+    })
 })
+
+async function expectRefused(host: string, port: number): Promise<void> {
+  await expect(request({ host, port, agent: false })).rejects.toMatchObject({ code: 'ECONNREFUSED' })
+}

@@ -6,23 +6,29 @@ import type { Server } from 'node:net'
 /**
  * Fastify listens on every address of `localhost` (127.0.0.1 and ::1), by servers that it makes itself, unless its
  * server comes from a factory. This brings the other addresses back: what connects there is handed to the same server,
- * and so through the same proof.
+ * and so through the same proof. They close together: when the server stops accepting, so do they, and its `close` is over
+ * when their connections are, too.
  */
 export function listenOnEveryLocalhost(server: HttpsServer): HttpsServer {
+  const others = new Set<Server>()
   const listen = server.listen.bind(server) as (...args: unknown[]) => HttpsServer
   server.listen = ((...args: unknown[]) => {
     const host = (args[0] as { host?: unknown } | undefined)?.host
-    if (host === 'localhost') server.once('listening', () => openOthers(server))
+    if (host === 'localhost') server.once('listening', () => openOthers(server, others))
     return listen(...args)
   }) as typeof server.listen
+  const close = server.close.bind(server)
+  server.close = (callback) => {
+    const closed = [...others].map((other) => new Promise((resolve) => other.close(resolve)))
+    others.clear()
+    return close(callback && ((error) => void Promise.all(closed).then(() => callback(error))))
+  }
   return server
 }
 
-function openOthers(server: HttpsServer): void {
+function openOthers(server: HttpsServer, others: Set<Server>): void {
   const own = server.address()
   if (!own || typeof own === 'string') return
-  const others: Server[] = []
-  server.once('close', () => others.forEach((other) => other.close()))
   dns.lookup('localhost', { all: true }, (error, addresses) => {
     if (error || !server.listening) return
     for (const { address } of addresses) {
@@ -30,8 +36,10 @@ function openOthers(server: HttpsServer): void {
       const other = createServer({ noDelay: true }, (socket) => server.emit('connection', socket))
       // An address that cannot be had, or a port taken there, is no reason to stop serving the first.
       other.on('error', () => undefined)
+      // Closed before it listens, it would listen all the same.
+      other.on('listening', () => others.has(other) || other.close())
+      others.add(other)
       other.listen({ host: address, port: own.port })
-      others.push(other)
     }
   })
 }
