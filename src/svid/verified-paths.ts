@@ -6,6 +6,11 @@ import type { VerifiedX509Svid } from './verify-x509-svid.js'
 
 const maxPerBundle = 1000
 const maxHints = 4000
+/**
+ * Of a whole chain. Real ones take two to six kilobytes; a peer with a CA of its own could send leaves of any size and
+ * have a thousand of them kept here. What is longer is proved anew each time.
+ */
+const maxChainBytes = 16_384
 /** Octets from the end of a certificate, which is its signature: enough to tell certificates apart. */
 const tailLength = 24
 
@@ -28,7 +33,7 @@ interface Entry {
  * An answer is given only for the very same bytes (the whole chain, not a hash or the leaf alone), asked for the same
  * purpose, against the very same bundle object (which is immutable, revocation lists included, so that object is its
  * generation), at a time when every certificate on the path is valid. Whatever differs is proved from the beginning.
- * Refusals are not remembered.
+ * Refusals are not remembered, and neither are long chains.
  */
 export class VerifiedPaths {
   readonly #byBundle = new WeakMap<X509Bundle, Map<string, Entry>>()
@@ -61,7 +66,8 @@ export class VerifiedPaths {
     nowMs: number,
   ): void {
     const key = keyOf(chain, purpose)
-    if (key === undefined) return
+    const bytes = chain.reduce((sum, der) => sum + der.length, 0)
+    if (key === undefined || bytes > maxChainBytes) return
     let entries = this.#byBundle.get(bundle)
     if (!entries) {
       entries = new Map()

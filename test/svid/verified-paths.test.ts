@@ -137,6 +137,20 @@ test('what is remembered is bounded: the oldest proof makes room', () => {
   expect(verifyX509Svid(chains[0]!, bundles, { now })).not.toBe(first)
 })
 
+for (const [kilobytes, remembered] of [
+  [15, true],
+  [17, false],
+] as const)
+  test(`a chain of ${kilobytes} kB is ${remembered ? 'remembered' : 'proved each time'}`, () => {
+    const { td, bundles, chain } = setUp()
+    const long = [...chain, td.intermediate({ subject: 'x'.repeat(kilobytes * 1024 - 1_600) }).der]
+    const bytes = long.reduce((sum, { length }) => sum + length, 0)
+    expect([bytes > (kilobytes - 1) * 1024, bytes < (kilobytes + 1) * 1024]).toEqual([true, true])
+    const first = verifyX509Svid(long, bundles, { now })
+    expect(verifyX509Svid(long, bundles, { now }) === first).toBe(remembered)
+    expect(signatures).toHaveBeenCalledTimes(remembered ? 2 : 4)
+  })
+
 test('a peer that rotates for ever leaves nothing behind once its certificates have run out', () => {
   const td = new TestTrustDomain('td', { now })
   const [bundle, { keys }] = [td.bundle(), td.root]
