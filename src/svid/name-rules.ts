@@ -89,10 +89,13 @@ function hostOf(raw: Uint8Array): string | undefined {
   return host !== undefined && /^[a-z0-9._-]+$/.test(host) && !/^\d+(\.\d+){3}$/.test(host) ? host : undefined
 }
 
-/** A DNS name in lower case, without the dot of the root. */
+/**
+ * A DNS name in lower case, without the dot of the root. An asterisk stands for a whole first label or is refused
+ * (RFC 9525 §6.3): Node takes `f*.example.org` for foo.example.org, so it would slip past an exclusion of that name.
+ */
 function dnsName(raw: Uint8Array): string | undefined {
   const name = Buffer.from(raw).toString('latin1').toLowerCase().replace(/\.$/, '')
-  return /^[a-z0-9._*-]+$/.test(name) ? name : undefined
+  return /^(\*\.)?[a-z0-9._-]+$/.test(name) ? name : undefined
 }
 
 function text({ value }: GeneralName): string {
