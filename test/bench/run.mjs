@@ -1,12 +1,17 @@
-// Runs benchmarks against the built package:  npm run bench -- NAME… [--rounds N] [--json]
-import { readdirSync } from 'node:fs'
+// Runs benchmarks against the built package:  npm run bench -- NAME… [--rounds N] [--json] [--out FILE]
+// Tables for people, or with --json one document with every number; --out writes that document to FILE beside them.
+import { readdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { report } from './statistics.mjs'
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { json: { type: 'boolean', default: false }, rounds: { type: 'string', default: '15' } },
+  options: {
+    json: { type: 'boolean', default: false },
+    out: { type: 'string' },
+    rounds: { type: 'string', default: '15' },
+  },
 })
 const available = readdirSync(import.meta.dirname, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
@@ -26,5 +31,7 @@ for (const name of names) {
   }
 }
 const machine = { node: process.version, platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model }
-if (values.json) console.log(JSON.stringify({ date: new Date().toISOString(), machine, results }, undefined, 2))
+const document = JSON.stringify({ date: new Date().toISOString(), machine, results }, undefined, 2)
+if (values.out !== undefined) writeFileSync(values.out, `${document}\n`)
+if (values.json) console.log(document)
 else console.log(`Node ${machine.node}, ${machine.platform}, ${cpus().length} × ${machine.cpu}`)
