@@ -2,6 +2,7 @@ export { der, derBits, derBoolean, derInteger, derName, derNamedBits } from './d
 export { derOctets, derOid, derSequence, derTime } from './der-writer.js'
 export { TestAgent } from './test-agent.js'
 export type { TestAgentOptions } from './test-agent.js'
+export type { TestBundleDocumentOptions } from './test-bundle-document.js'
 export { TestCertificate } from './test-certificate.js'
 export type { TestCertificateOptions } from './test-certificate.js'
 export type { TestCrlOptions } from './test-crl.js'

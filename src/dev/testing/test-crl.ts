@@ -17,6 +17,9 @@ export interface TestCrlOptions {
   /** Extensions of every entry. */
   entryExtensions?: readonly TestExtension[] | undefined
   signature?: TestSignature | undefined
+  /** Changes the bytes before they are signed. */
+  mangleSigned?: ((tbs: Uint8Array) => Uint8Array) | undefined
+  /** Changes the signature. */
   mangleSignature?: ((signature: Uint8Array) => Uint8Array) | undefined
 }
 
@@ -53,6 +56,7 @@ export function writeCrl(now: Date, options: TestCrlOptions, issuer: CrlSigner):
     ...(entries.length > 0 ? [derSequence(...entries)] : []),
     der(0xa0, derSequence(...extensions.map(writeExtension))),
   )
-  const signature = signBytes(tbs, issuer.privateKey, how)
-  return derSequence(tbs, algorithm, derBits(options.mangleSignature?.(signature) ?? signature))
+  const signed = options.mangleSigned?.(tbs) ?? tbs
+  const signature = signBytes(signed, issuer.privateKey, how)
+  return derSequence(signed, algorithm, derBits(options.mangleSignature?.(signature) ?? signature))
 }

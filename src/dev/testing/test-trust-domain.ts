@@ -2,6 +2,7 @@ import { createPublicKey } from 'node:crypto'
 import { JwtBundle, X509Bundle, type JwtAuthority } from '../../bundle/index.js'
 import { TrustDomain } from '../../spiffe-id/index.js'
 import { X509Svid } from '../../svid/index.js'
+import { writeBundleDocument, type TestBundleDocumentOptions } from './test-bundle-document.js'
 import { caDefaults, leafDefaults, TestCertificate, type TestCertificateOptions } from './test-certificate.js'
 import { makeTestKeys, type TestKeyPair } from './test-keys.js'
 import { signJws, writeToken, type TestTokenOptions } from './test-token.js'
@@ -60,11 +61,21 @@ export class TestTrustDomain {
     return X509Bundle.fromAuthorities(this.trustDomain, authorities, options.crls)
   }
 
-  /** A leaf of the root with its key, as the workload itself would hold it. */
-  svid(options: TestCertificateOptions & { hint?: string | undefined } = {}): X509Svid {
-    const leaf = this.leaf(options)
+  /** The root and the key that signs tokens, as a bundle endpoint publishes them; or whatever the options make of it. */
+  bundleDocument(options: TestBundleDocumentOptions = {}): string {
+    const { authorities = [this.root], jwtAuthorities = this.jwtBundle().authorities } = options
+    return writeBundleDocument({ ...options, authorities, jwtAuthorities })
+  }
+
+  /** A leaf with its key, as the workload itself would hold it; the chain has the issuer too, unless that is the root. */
+  svid(
+    options: TestCertificateOptions & { hint?: string | undefined } = {},
+    issuer: TestCertificate = this.root,
+  ): X509Svid {
+    const leaf = this.leaf(options, issuer)
+    const chain = issuer === this.root ? leaf.der : Buffer.concat([leaf.der, issuer.der])
     const key = leaf.privateKey.export({ type: 'pkcs8', format: 'der' })
-    return X509Svid.parse(leaf.der, key, { hint: options.hint })
+    return X509Svid.parse(chain, key, { hint: options.hint })
   }
 
   /** What signs tokens: EC P-256, with the key ID `k256`. */

@@ -1,6 +1,6 @@
 import { X509Certificate } from 'node:crypto'
 import { expect, test } from 'vitest'
-import { X509BundleSet } from '../../../src/bundle/index.js'
+import { SpiffeBundle, X509BundleSet } from '../../../src/bundle/index.js'
 import { derInteger, derNamedBits, derOid, derTime, TestTrustDomain } from '../../../src/dev/testing/index.js'
 import { verifyX509Svid } from '../../../src/svid/index.js'
 
@@ -31,6 +31,45 @@ test('what is asked to be wrong is wrong', () => {
     expect.objectContaining({ code: 'ERR_X509_SVID_EXPIRED' }),
   )
   expect(() => td.leaf({ mangleSigned: () => Buffer.from('0500', 'hex') }).certificate).toThrow()
+})
+
+test('an SVID below an intermediate has it in its chain', () => {
+  const intermediate = td.intermediate()
+  const { certificates } = td.svid({}, intermediate)
+  expect(certificates.map(({ serialNumber }) => serialNumber)).toHaveLength(2)
+  const chain = certificates.map(({ der }) => der)
+  expect(verifyX509Svid(chain, new X509BundleSet([td.bundle()]), { now }).path).toHaveLength(3)
+})
+
+test('a revocation list names who was revoked, or is wrong as asked', () => {
+  const leaf = td.leaf()
+  const prove = (crl: Uint8Array) =>
+    verifyX509Svid([leaf.der], new X509BundleSet([td.bundle({ crls: [crl] })]), { now })
+  const revoked = [leaf.serialNumber]
+  expect(() => prove(td.root.issueCrl({ revoked }))).toThrow(expect.objectContaining({ code: 'ERR_X509_SVID_REVOKED' }))
+  const unsigned = td.root.issueCrl({ revoked, mangleSignature: (bytes) => bytes.map((octet) => octet ^ 1) })
+  const malformed = td.root.issueCrl({ revoked, mangleSigned: (tbs) => Buffer.concat([tbs, Buffer.of(0)]) })
+  for (const crl of [unsigned, malformed]) {
+    expect(td.bundle({ crls: [crl] }).crlFaults(now)).toMatchObject([{ code: 'ERR_CRL_MALFORMED' }])
+    expect(prove(crl).id.path).toBe('/w')
+  }
+})
+
+test('a bundle document is what the bundles are, or wrong as asked', () => {
+  const read = (document: string) => SpiffeBundle.parse(td.trustDomain, document)
+  const bundle = read(td.bundleDocument({ sequenceNumber: 2n ** 63n, refreshHint: 60 }))
+  expect([bundle.x509Bundle.equals(td.bundle()), bundle.jwtBundle.equals(td.jwtBundle())]).toEqual([true, true])
+  expect([bundle.sequenceNumber, bundle.refreshHintMs, bundle.skipped]).toEqual([2n ** 63n, 60_000, []])
+
+  const changed = td.bundleDocument({ changeEntry: (entry, index) => (index === 0 ? { ...entry, use: 'sig' } : entry) })
+  expect(read(changed).skipped).toEqual(['entry 1 of 2: its use is missing or not known'])
+  expect(read(td.bundleDocument({ authorities: [td.leaf()] })).skipped).toHaveLength(1)
+  expect(read(td.bundleDocument({ authorities: [], jwtAuthorities: [] })).jwtBundle.authorities).toEqual([])
+  for (const members of [{ keys: undefined }, { spiffe_sequence: 1.5 }, { spiffe_sequence: '1' }]) {
+    expect(() => read(td.bundleDocument({ members }))).toThrow(
+      expect.objectContaining({ code: 'ERR_BUNDLE_MALFORMED' }),
+    )
+  }
 })
 
 test('the writer makes the shortest form of everything', () => {
