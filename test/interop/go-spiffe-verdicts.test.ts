@@ -26,16 +26,28 @@ const refused: Verdict = { same: 'refuse' }
 const stricter = (because: string): Verdict => ({ ours: 'refuse', because })
 const wider = (because: string): Verdict => ({ ours: 'accept', because })
 
-function compare(what: string, verdict: Verdict, mine: () => Promise<boolean>, theirs: () => Promise<boolean>): void {
+/** @param make - Makes the input when the test runs: until then the Go program may have been built for minutes. */
+function compare<T>(
+  what: string,
+  verdict: Verdict,
+  make: () => T,
+  ours: (input: T) => Promise<boolean>,
+  theirs: (input: T) => Promise<boolean>,
+): void {
   const [we, they] =
     'same' in verdict
       ? [verdict.same, verdict.same]
       : [verdict.ours, verdict.ours === 'accept' ? ('refuse' as const) : ('accept' as const)]
   const words = 'same' in verdict ? `both ${we}` : `we ${we}, go-spiffe does not: ${verdict.because}`
   test(`${what}: ${words}`, async () => {
+    const input = make()
     const said = (takes: boolean) => (takes ? 'accept' : 'refuse')
-    expect([said(await mine()), said(await theirs())]).toEqual([we, they])
+    expect([said(await ours(input)), said(await theirs(input))]).toEqual([we, they])
   })
+}
+
+function madeNow<T extends object>(options: T | (() => T)): T {
+  return typeof options === 'function' ? options() : options
 }
 
 async function takes(run: () => unknown): Promise<boolean> {
@@ -50,11 +62,12 @@ async function takes(run: () => unknown): Promise<boolean> {
 
 describe('certificates of peers', () => {
   const td = new TestTrustDomain('td')
-  const compareChain = (what: string, verdict: Verdict, chain: readonly TestCertificate[], domain = td) =>
+  const compareChain = (what: string, verdict: Verdict, make: () => readonly TestCertificate[], domain = td) =>
     compare(
       what,
       verdict,
-      () =>
+      make,
+      (chain) =>
         takes(() => {
           const bundle = X509Bundle.parse(domain.trustDomain, domain.root.der)
           verifyX509Svid(
@@ -62,7 +75,7 @@ describe('certificates of peers', () => {
             new X509BundleSet([bundle]),
           )
         }),
-      () =>
+      (chain) =>
         go.takes('verify x509', {
           chain: chain.map(({ der }) => base64(der)),
           bundles: { [domain.trustDomain.name]: base64(domain.root.der) },
@@ -97,12 +110,12 @@ describe('certificates of peers', () => {
     ['no extKeyUsage', accepted, { extKeyUsage: null }],
     ['an unknown critical extension', refused, critical('1.2.3.4', Buffer.alloc(2))],
     ['critical policies', stricter('policies are not processed'), critical('2.5.29.32', policies)],
-    ['an expired leaf', refused, { notAfter: new Date(Date.now() - 5000) }],
-    ['a leaf of the future', refused, { notBefore: new Date(Date.now() + 60_000) }],
+    ['an expired leaf', refused, () => ({ notAfter: new Date(Date.now() - 5000) })],
+    ['a leaf of the future', refused, () => ({ notBefore: new Date(Date.now() + 60_000) })],
     ['a broken signature', refused, { mangleSignature: (bytes: Uint8Array) => bytes.map((octet) => octet ^ 1) }],
     ['a key on secp256k1', refused, { keyType: 'ec-secp256k1' }],
-  ] satisfies [string, Verdict, TestCertificateOptions][]) {
-    compareChain(what, verdict, [td.leaf(options)])
+  ] satisfies [string, Verdict, TestCertificateOptions | (() => TestCertificateOptions)][]) {
+    compareChain(what, verdict, () => [td.leaf(madeNow<TestCertificateOptions>(options))])
   }
 
   const below = (options: TestCertificateOptions) => {
@@ -119,23 +132,28 @@ describe('certificates of peers', () => {
     ['an intermediate without basicConstraints', refused, { basicConstraints: null }],
     ['an intermediate without keyUsage', stricter('§4.3: keyUsage is set'), { keyUsage: null }],
     ['an intermediate without keyCertSign', refused, { keyUsage: ['cRLSign'] }],
-    ['an expired intermediate', refused, { notAfter: new Date(Date.now() - 5000) }],
+    ['an expired intermediate', refused, () => ({ notAfter: new Date(Date.now() - 5000) })],
     ['a permitted name', accepted, permits('td')],
     ['a name that is not permitted', refused, permits('other')],
     ['a name where only those below are permitted', refused, permits('.td')],
-  ] satisfies [string, Verdict, TestCertificateOptions][]) {
-    compareChain(what, verdict, below(options))
+  ] satisfies [string, Verdict, TestCertificateOptions | (() => TestCertificateOptions)][]) {
+    compareChain(what, verdict, () => below(madeNow<TestCertificateOptions>(options)))
   }
-  compareChain('the root behind the leaf', accepted, [td.leaf(), td.root])
-  compareChain('the intermediate first', refused, below({}).reverse())
-  compareChain('an intermediate that is missing', refused, below({}).slice(0, 1))
+  compareChain('the root behind the leaf', accepted, () => [td.leaf(), td.root])
+  compareChain('the intermediate first', refused, () => below({}).reverse())
+  compareChain('an intermediate that is missing', refused, () => below({}).slice(0, 1))
   const leafRoot = {
     basicConstraints: null,
     keyUsage: ['digitalSignature'],
     names: { uris: ['spiffe://td/w'] },
   } as const
   const alone = new TestTrustDomain('td', { root: leafRoot })
-  compareChain('a leaf as its own authority', stricter('an authority is a signing certificate'), [alone.root], alone)
+  compareChain(
+    'a leaf as its own authority',
+    stricter('an authority is a signing certificate'),
+    () => [alone.root],
+    alone,
+  )
   for (const [name, verdict] of [
     ['1.2.3.4', accepted],
     ['_', accepted],
@@ -143,21 +161,22 @@ describe('certificates of peers', () => {
     ['a.', wider('§2.1: a name need not be one of DNS')],
   ] as const) {
     const domain = new TestTrustDomain(name)
-    compareChain(`the trust domain ${name}`, verdict, [domain.leaf()], domain)
+    compareChain(`the trust domain ${name}`, verdict, () => [domain.leaf()], domain)
   }
 })
 
 describe('JWT-SVIDs', () => {
   const td = new TestTrustDomain('td')
-  const seconds = Math.floor(Date.now() / 1000)
+  const seconds = (ahead: number) => Math.floor(Date.now() / 1000) + ahead
   const document = JSON.stringify(td.jwtBundle())
   const closed = stricter('§2: nothing but alg, kid and typ')
-  const compareToken = (what: string, verdict: Verdict, token: string) =>
+  const compareToken = (what: string, verdict: Verdict, make: () => string) =>
     compare(
       what,
       verdict,
-      () => takes(() => verifyJwtSvid(token, new JwtBundleSet([td.jwtBundle()]), { audience: 'a' })),
-      () => go.takes('validate jwt', { token, audience: ['a'], bundles: { td: document } }),
+      make,
+      (token) => takes(() => verifyJwtSvid(token, new JwtBundleSet([td.jwtBundle()]), { audience: 'a' })),
+      (token) => go.takes('validate jwt', { token, audience: ['a'], bundles: { td: document } }),
     )
   const withHeader = (header: object): TestTokenOptions => ({ header: { ...header } })
   const withClaims = (claims: object): TestTokenOptions => ({ claims: { ...claims } })
@@ -191,20 +210,19 @@ describe('JWT-SVIDs', () => {
     ['sub without a path', accepted, withClaims({ sub: 'spiffe://td' })],
     ['sub of another trust domain', refused, withClaims({ sub: 'spiffe://other/w' })],
     ['no exp', refused, withClaims({ exp: undefined })],
-    ['exp as text', refused, withClaims({ exp: String(seconds + 300) })],
-    ['exp half a minute ago', accepted, withClaims({ exp: seconds - 30 })],
-    ['exp two minutes ago', refused, withClaims({ exp: seconds - 120 })],
-    ['nbf in two minutes', refused, withClaims({ nbf: seconds + 120 })],
-    ['iat in ten minutes', wider('RFC 7519 §4.1.6: iat bounds nothing'), withClaims({ iat: seconds + 600 })],
+    ['exp as text', refused, () => withClaims({ exp: String(seconds(300)) })],
+    ['exp half a minute ago', accepted, () => withClaims({ exp: seconds(-30) })],
+    ['exp two minutes ago', refused, () => withClaims({ exp: seconds(-120) })],
+    ['nbf in two minutes', refused, () => withClaims({ nbf: seconds(120) })],
+    ['iat in ten minutes', wider('RFC 7519 §4.1.6: iat bounds nothing'), () => withClaims({ iat: seconds(600) })],
     ['other claims', accepted, withClaims({ role: ['r'], iss: 'x', jti: 'y' })],
     ['a broken signature', refused, { mangleSignature: (bytes: Uint8Array) => bytes.map((octet) => octet ^ 1) }],
-  ] satisfies [string, Verdict, TestTokenOptions][]) {
-    compareToken(what, verdict, td.token(options))
+  ] satisfies [string, Verdict, TestTokenOptions | (() => TestTokenOptions)][]) {
+    compareToken(what, verdict, () => td.token(madeNow<TestTokenOptions>(options)))
   }
-  const token = td.token()
-  compareToken('a line break behind it', stricter('the compact form has none'), `${token}\n`)
-  compareToken('a space before it', refused, ` ${token}`)
-  compareToken('a fourth part', refused, `${token}.AAAA`)
+  compareToken('a line break behind it', stricter('the compact form has none'), () => `${td.token()}\n`)
+  compareToken('a space before it', refused, () => ` ${td.token()}`)
+  compareToken('a fourth part', refused, () => `${td.token()}.AAAA`)
 })
 
 describe('bundle documents', () => {
@@ -215,6 +233,7 @@ describe('bundle documents', () => {
     compare(
       what,
       verdict,
+      () => document,
       () => takes(() => SpiffeBundle.parse(td.trustDomain, document)),
       () => go.takes('read bundle', { trustDomain: 'td', document }),
     )
