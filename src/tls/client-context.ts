@@ -16,12 +16,14 @@ export interface ClientContextOptions {
 interface Generation {
   readonly svid: X509Svid
   readonly bundles: readonly X509Bundle[]
+  readonly options: ClientContextOptions
   readonly context: tls.SecureContext
 }
 
 /**
  * A secure context that is always the newest: Node reads its property `context` once for every connection, and here
- * that is a getter. The context behind it is rebuilt only when SVID or bundles have changed.
+ * that is a getter. The context behind it is rebuilt only when SVID or bundles have changed, once for all clients that load
+ * the same.
  *
  * Reading it throws what the source throws (`ERR_X509_SVID_EXPIRED`, …), and `ERR_BUNDLE_NOT_FOUND`.
  */
@@ -31,7 +33,7 @@ export function liveSecureContext(source: IdentitySource, options: ClientContext
     const svid = source.getX509Svid()
     const bundles = bundlesFor(source, svid, options.roots)
     if (current?.svid !== svid || !sameItems(current.bundles, bundles)) {
-      current = { svid, bundles, context: buildContext(svid, bundles, options) }
+      current = generationOf(svid, bundles, options)
     }
     return current.context.context as unknown
   }
@@ -40,6 +42,19 @@ export function liveSecureContext(source: IdentitySource, options: ClientContext
 
 // The class is public in JavaScript and missing from the type declarations.
 const secureContextPrototype = (tls as unknown as { SecureContext: { prototype: object } }).SecureContext.prototype
+
+/** Those that some client holds. To find one takes microseconds, to build it a millisecond, or 100 with 1000 roots. */
+const inUse = new WeakMap<X509Svid, readonly WeakRef<Generation>[]>()
+
+function generationOf(svid: X509Svid, bundles: readonly X509Bundle[], options: ClientContextOptions): Generation {
+  const held = (inUse.get(svid) ?? []).flatMap((generation) => generation.deref() ?? [])
+  const fitting = held.find((known) => sameItems(known.bundles, bundles) && sameOptions(known.options, options))
+  if (fitting) return fitting
+  const built = { svid, bundles, options, context: buildContext(svid, bundles, options) }
+  const known = [...held, built].map((generation) => new WeakRef(generation))
+  inUse.set(svid, known)
+  return built
+}
 
 function bundlesFor(source: IdentitySource, svid: X509Svid, roots: ClientRoots): readonly X509Bundle[] {
   if ('web' in roots) return []
@@ -66,6 +81,13 @@ function buildContext(svid: X509Svid, bundles: readonly X509Bundle[], options: C
   if (!('web' in roots)) secureContext.ca = bundles.map((bundle) => bundle.toPem()).filter((pem) => pem !== '')
   else if (roots.web) secureContext.ca = [...roots.web]
   return tls.createSecureContext(secureContext)
+}
+
+/** Of the roots only the web's: others show in the bundles. */
+function sameOptions(a: ClientContextOptions, b: ClientContextOptions): boolean {
+  if (a.minVersion !== b.minVersion || 'web' in a.roots !== 'web' in b.roots) return false
+  const [web, other] = [a, b].map(({ roots }) => ('web' in roots ? roots.web : undefined))
+  return web === other || (web !== undefined && other !== undefined && sameItems(web, other))
 }
 
 function sameItems(a: readonly unknown[], b: readonly unknown[]): boolean {

@@ -216,6 +216,28 @@ describe('the live context', () => {
     source.use(await a.svid('spiffe://a.test/client'))
     expect(secureContext.context).not.toBe(first)
   })
+
+  test('is one for all clients of a source that load the same, and for no others', async () => {
+    await newSource()
+    const contextFor = (options: ClientTlsOptions): unknown =>
+      createTlsOptionsForClient(source, options).secureContext.context
+    const web = await TestCa.create()
+    const different: ClientTlsOptions[] = [
+      { authorize: 'spiffe://a.test/server' },
+      { authorize: authorizeAny() },
+      { authorize: 'spiffe://a.test/server', minVersion: 'TLSv1.2' },
+      { webServer: true },
+      { webServer: { ca: [web.certificate.toPem()] } },
+      { webServer: { ca: [a.certificate.toPem()] } },
+    ]
+    const contexts = different.map(contextFor)
+    expect(new Set(contexts).size).toBe(different.length)
+    expect(different.map(contextFor).every((again, i) => again === contexts[i])).toBe(true)
+    expect(contextFor({ authorize: authorizeMemberOf('a.test') })).toBe(contexts[0])
+
+    source.useQuietly(source.getX509Svid(), a.bundle('a.test'), b.bundle('b.test'))
+    expect(contexts).not.toContain(contextFor({ authorize: 'spiffe://a.test/server' }))
+  })
 })
 
 describe('an ordinary web server', () => {
