@@ -1,10 +1,10 @@
 // The process under observation: a service that answers and calls a peer, with its files on disk.
-// Run with --expose-gc and a channel: it answers 'sample' with its measures, and ends in good order after 'stop'.
+// Run with a channel: it answers 'sample' with its measures, and ends in good order after 'stop'.
 import { once } from 'node:events'
 import { existsSync, readdirSync } from 'node:fs'
 import { dirname, join } from 'node:path'
-import { setImmediate as turn } from 'node:timers/promises'
 import { QuickStartSVID } from 'authsec-sdk'
+import { measure, processorShare, processorTime } from '../measure.mjs'
 import { randomFrom } from '../random.mjs'
 import { answer, startTraffic } from './traffic.mjs'
 
@@ -39,17 +39,11 @@ function countFiles(path) {
   return count
 }
 
+const begin = processorTime()
+
 async function sample() {
-  for (let round = 0; round < 3; round++) {
-    globalThis.gc()
-    await turn()
-  }
-  const { heapUsed, rss, external } = process.memoryUsage()
   return {
-    heap: heapUsed,
-    rss,
-    external,
-    handles: existsSync('/proc/self/fd') ? readdirSync('/proc/self/fd').length : 0,
+    ...(await measure()),
     timers: process.getActiveResourcesInfo().filter((name) => name === 'Timeout').length,
     files: countFiles(directory),
     listeners: svid.source.listenerCount('update') + process.listenerCount('exit'),
@@ -62,11 +56,12 @@ async function sample() {
 process.on('message', async (message) => {
   if (message === 'sample') process.send({ sample: await sample() })
   if (message !== 'stop') return
+  const share = processorShare(begin, processorTime())
   stop.abort()
   await ended
   server.close()
   server.closeIdleConnections()
   await svid.shutdown()
-  process.send({ ended: { filesLeft: existsSync(directory), counts, events } }, () => process.disconnect())
+  process.send({ ended: { filesLeft: existsSync(directory), counts, events, share } }, () => process.disconnect())
 })
 process.send({ url: `https://127.0.0.1:${server.address().port}` })

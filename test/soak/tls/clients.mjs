@@ -62,17 +62,22 @@ export const clients = {
     return { call: () => call().then(judge), close: () => client.destroy() }
   },
   grpc(source, authorize, port, who) {
-    const client = new Client(`127.0.0.1:${port}`, createGrpcChannelCredentials(source, { authorize }))
+    // A channel has one connection for as long as the server lets it; several meet more rotations.
+    const credentials = createGrpcChannelCredentials(source, { authorize })
+    const options = { 'grpc.use_local_subchannel_pool': 1 }
+    const channels = Array.from({ length: 4 }, () => new Client(`127.0.0.1:${port}`, credentials, options))
+    let next = 0
     const { path, requestSerialize, responseDeserialize } = ask
     const call = () =>
       new Promise((resolve, reject) => {
         const deadline = Date.now() + patienceMs
+        const client = channels[next++ % channels.length]
         client.makeUnaryRequest(path, requestSerialize, responseDeserialize, who, { deadline }, (error, answer) => {
           if (error) reject(error)
           else resolve(expectIn(200, answer))
         })
       })
-    return { call: () => call().then(judge), close: () => client.close() }
+    return { call: () => call().then(judge), close: () => channels.forEach((client) => client.close()) }
   },
   tls(source, authorize, port, who) {
     const options = { host: '127.0.0.1', port, ...createTlsOptionsForClient(source, { authorize }) }

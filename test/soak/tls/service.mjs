@@ -8,11 +8,12 @@ import { serveGrpc } from 'authsec-sdk/grpc'
 import { createHttp2Server } from 'authsec-sdk/http2'
 import { createHttpsServer } from 'authsec-sdk/https'
 import { attachSpiffeToServer, createTlsOptionsForServer } from 'authsec-sdk/tls'
+import { measure, processorTime } from '../measure.mjs'
 import { ask } from './ask.mjs'
+import { answerParent } from './conversation.mjs'
 import { LiveSource } from './live-source.mjs'
-import { measure } from './memory.mjs'
 
-const [first] = await once(process, 'message')
+const first = JSON.parse(process.argv[2])
 const source = new LiveSource({ svid: svidOf(first.svid), bundles: bundlesOf(first.bundles) })
 const counts = { answered: {}, wronglyAdmitted: 0, wronglyBelieved: 0, rotations: 0 }
 
@@ -35,7 +36,9 @@ const plain = createServer(createTlsOptionsForServer(source), (socket) => {
   })
 })
 attachSpiffeToServer(plain, source, options)
-const grpc = new Server({ 'grpc.max_connection_age_ms': 1_500, 'grpc.max_connection_age_grace_ms': 5_000 })
+// Not less: a call that a closing connection refuses is sent once more by grpc-js and then given up, so a machine on which a
+// connection is old before its first call arrives would see calls fail.
+const grpc = new Server({ 'grpc.max_connection_age_ms': 2_000, 'grpc.max_connection_age_grace_ms': 5_000 })
 grpc.addService(
   { ask },
   {
@@ -46,8 +49,8 @@ grpc.addService(
   },
 )
 
-const pretender = () => {
-  const server = createSecureServer({ allowHTTP1: true, requestCert: true, rejectUnauthorized: false })
+const pretender = (pem) => {
+  const server = createSecureServer({ ...pem, allowHTTP1: true, requestCert: true, rejectUnauthorized: false })
   server.on('request', (_request, response) => {
     counts.wronglyBelieved++
     response.end('in')
@@ -59,10 +62,9 @@ const servers = {
   http2: createHttp2Server(source, options, answer('http2')),
   grpc: serveGrpc(grpc, source, options),
   tls: plain,
-  stranger: pretender(),
-  impostor: pretender(),
+  stranger: pretender(first.stranger),
+  impostor: pretender(first.impostor),
 }
-pretend(first)
 
 const ports = {}
 for (const [name, server] of Object.entries(servers)) {
@@ -71,22 +73,29 @@ for (const [name, server] of Object.entries(servers)) {
   ports[name] = server.address().port
 }
 
-process.on('message', async (message) => {
-  if (message.svid) {
-    counts.rotations++
-    source.use({ svid: svidOf(message.svid) })
-    process.send('taken')
-  }
-  if (message.bundles) source.use({ bundles: bundlesOf(message.bundles) })
-  if (message.stranger) pretend(message)
-  if (message.sample) process.send({ ...(await measure()), counts })
-})
-process.send({ ports })
+/** Connections of the true servers, from their first byte on. */
+const connections = new Set()
+for (const name of ['https', 'http2', 'grpc', 'tls'])
+  servers[name].on('connection', (socket) => {
+    connections.add(socket)
+    socket.once('close', () => connections.delete(socket))
+  })
 
-function pretend({ stranger, impostor }) {
-  if (stranger) servers.stranger.setSecureContext(stranger)
-  if (impostor) servers.impostor.setSecureContext(impostor)
-}
+answerParent({
+  svid(pem) {
+    counts.rotations++
+    source.use({ svid: svidOf(pem) })
+  },
+  bundles: (message) => source.use({ bundles: bundlesOf(message) }),
+  stranger: (pem) => servers.stranger.setSecureContext(pem),
+  /** Until the connections that there are now have ended. */
+  drained: async () => {
+    await Promise.all([...connections].map((socket) => new Promise((ended) => socket.once('close', ended))))
+  },
+  sample: async () => ({ ...(await measure()), counts }),
+  processorTime,
+  ports: () => ports,
+})
 
 function svidOf({ cert, key }) {
   return X509Svid.parsePem(cert, key)

@@ -7,21 +7,31 @@ export const ids = {
   stranger: 'spiffe://soak.test/stranger',
 }
 
+const named = (id) => ({ names: { uris: [id] } })
+
 /** Two federated trust domains; the authority of the first is replaced over and over. */
 export class World {
   #active = new TestTrustDomain('soak.test')
   #trusted = [this.#active]
   #partner = new TestTrustDomain('partner.test')
-  rollOvers = 0
 
   /** An identity of the newest authority. */
   svid(id) {
-    return this.#active.svid({ names: { uris: [id] } })
+    return this.#active.svid(named(id))
+  }
+
+  /** The same for another process: PEM. */
+  svidPem(id) {
+    return pemOf(this.#active.leaf(named(id)))
   }
 
   /** An identity of this trust domain that the partner, whose bundle is trusted too, has minted. */
   forged(id) {
-    return this.#partner.svid({ names: { uris: [id] } })
+    return this.#partner.svid(named(id))
+  }
+
+  forgedPem(id) {
+    return pemOf(this.#partner.leaf(named(id)))
   }
 
   bundles() {
@@ -29,23 +39,23 @@ export class World {
     return [X509Bundle.fromAuthorities(this.#active.trustDomain, authorities), this.#partner.bundle()]
   }
 
-  /** Trusted beside the old authority, and issuing nothing yet. */
+  /** A new authority is trusted beside the old one, and issues nothing yet. */
   prepare() {
     this.#trusted = [...this.#trusted, new TestTrustDomain('soak.test')]
   }
 
+  /** From here on the new authority issues; the old one is trusted still. */
   activate() {
     this.#active = this.#trusted.at(-1)
   }
 
   retire() {
     this.#trusted = [this.#active]
-    this.rollOvers++
   }
 }
 
-export function pemOf(svid) {
-  return { cert: svid.certificatesPem(), key: svid.privateKeyPem() }
+function pemOf({ certificate, privateKey }) {
+  return { cert: certificate.toPem(), key: privateKey.export({ type: 'pkcs8', format: 'pem' }) }
 }
 
 export function messageOf(bundles) {
