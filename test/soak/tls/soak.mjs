@@ -85,17 +85,19 @@ export async function soak({ seconds, seed, log }) {
         await ask({ svid: world.svidPem(ids.service), stranger: world.svidPem(ids.stranger) })
         // An agent has hours for it. Here the old authority goes as soon as no connection needs it any more, however
         // long a busy machine takes.
-        await Promise.all([sleep(overlapMs.after), Promise.race([ask({ drained: true }), sleep(20_000)])])
+        await Promise.all([
+          sleep(overlapMs.after),
+          Promise.race([ask({ drained: true }), sleep(20_000, undefined, { ref: false })]),
+        ])
         world.retire()
         await share()
         rollOvers++
       }
     }
-    const callers = Object.fromEntries(
-      kinds.map((kind) => [kind, clients[kind](source, ids.service, ports[serverOf[kind]], 'caller')]),
-    )
-    const work = async (kind) => {
-      const { call } = callers[kind]
+    const newCaller = (kind) => clients[kind](source, ids.service, ports[serverOf[kind]], 'caller')
+    const callers = Object.fromEntries(kinds.map((kind) => [kind, [newCaller(kind), newCaller(kind)]]))
+    const work = async (kind, worker) => {
+      const { call } = callers[kind][worker % 2]
       while (!stop.signal.aborted) {
         const begin = performance.now()
         try {
@@ -151,7 +153,7 @@ export async function soak({ seconds, seed, log }) {
     const atEnd = await times()
     stop.abort()
     await Promise.all(running)
-    for (const { close } of Object.values(callers)) await close()
+    for (const { close } of Object.values(callers).flat()) await close()
     const processor = Object.fromEntries(
       ['callers', 'service'].map((who) => [
         who,
