@@ -1,5 +1,6 @@
+import { execFile } from 'node:child_process'
 import { join } from 'node:path'
-import { isDeepStrictEqual } from 'node:util'
+import { isDeepStrictEqual, promisify } from 'node:util'
 import { beforeAll, describe, expect, test } from 'vitest'
 import { DevAgent, type DevWorkload } from '../../src/dev/agent/index.js'
 import { WorkloadApiClient } from '../../src/workload-api/index.js'
@@ -13,7 +14,11 @@ const [ours, theirs, abroad] = [
   'spiffe://example.org/python',
   'spiffe://partner.test/node',
 ]
-const pySpiffe = { requirement: 'spiffe==0.3.2', name: 'python-spiffe-0.3.2', python: [3, 10] } as const
+const packages = {
+  requirements: ['spiffe==0.3.2', 'grpcio-reflection>=1.78,<2'],
+  name: 'python-spiffe-0.3.2-reflection',
+  python: [3, 10],
+} as const
 
 interface Token {
   id: string
@@ -27,7 +32,7 @@ let agent: DevAgent
 let partner: DevAgent
 
 beforeAll(async () => {
-  python = await pythonWith(pySpiffe)
+  python = await pythonWith(packages)
   agent = await keep(DevAgent.start({ trustDomain: 'example.org' }))
   partner = await keep(DevAgent.start({ trustDomain: 'partner.test' }))
 })
@@ -158,5 +163,23 @@ describe('py-spiffe with our dev agent', () => {
     federation.end()
     await tells(program, 'keys', await keys(), since)
     await expect(proves(token)).rejects.toThrow()
+  })
+})
+
+test('a tool without any proto finds its way by reflection, and calls', async () => {
+  await using workload = await agent.workload(theirs)
+  const args = [join(import.meta.dirname, 'python', 'reflect.py'), workload.endpoint, 'tool']
+  const { stdout } = await promisify(execFile)(python, args)
+  const reflection = ['ServerReflectionInfo']
+  const calls = ['FetchX509SVID', 'FetchX509Bundles', 'FetchJWTSVID', 'FetchJWTBundles', 'ValidateJWTSVID']
+  expect(JSON.parse(stdout)).toMatchObject({
+    methods: {
+      SpiffeWorkloadAPI: [...calls, 'FetchWITSVID', 'FetchWITBundles'],
+      'spiffe.workload.SpiffeWorkloadAPI': calls,
+      'grpc.reflection.v1.ServerReflection': reflection,
+      'grpc.reflection.v1alpha.ServerReflection': reflection,
+    },
+    x509: [theirs],
+    validated: { spiffe_id: theirs, claims: { sub: theirs, aud: ['tool'] } },
   })
 })

@@ -19,6 +19,7 @@ import type { JwtKey } from './jwt-authority.js'
 import { validateJwt } from './jwt-validation.js'
 import { endpointOf, tcpAddress } from './listen-address.js'
 import type { ListenAddress } from './listen-address.js'
+import { reflectionServices } from './reflection-service.js'
 import { SocketDirectory } from './socket-directory.js'
 import { SocketServer } from './socket-server.js'
 import { standardDialect } from './standard-dialect.js'
@@ -124,7 +125,10 @@ export class DevAgent {
     }
     const address = this.#listenAddress(name, options)
     const server = new SocketServer(address, {
-      services: dialects.map((dialect) => workloadService(known[dialect], board, tokens)),
+      services: [
+        ...dialects.map((dialect) => workloadService(known[dialect], board, tokens)),
+        ...reflectionServices(dialects.map((dialect) => known[dialect].service)),
+      ],
       interceptors: [createGate((call) => onCall({ ...call, endpoint: endpointOf(server.address) }))],
       unref,
     })

@@ -12,6 +12,8 @@ export type Message = Readonly<Record<string, unknown>>
 
 /** What differs between the two: the schema, the look of the messages, and the words of some refusals. */
 export interface Dialect {
+  /** Full name of its gRPC service. */
+  readonly service: string
   /** Loaded when the first agent starts, not before: it takes longer than the rest of the start. */
   readonly load: () => WireService
   readonly x509Svids: (snapshot: WorkloadSnapshot) => Message

@@ -5,6 +5,7 @@ import { icpSchema } from './generated/schemas.js'
 import { loadWireService } from './wire-service.js'
 import type { WireService } from './wire-service.js'
 
+const service = 'spiffe.workload.SpiffeWorkloadAPI'
 let loaded: WireService | undefined
 
 /**
@@ -13,7 +14,8 @@ let loaded: WireService | undefined
  * valid one fails), this one does what the call promises.
  */
 export const icpDialect: Dialect = {
-  load: () => (loaded ??= loadWireService(icpSchema, 'spiffe.workload.SpiffeWorkloadAPI')),
+  service,
+  load: () => (loaded ??= loadWireService(icpSchema, service)),
 
   x509Svids: ({ svids, bundle, federated }) => ({
     svids: svids.map((svid) => ({

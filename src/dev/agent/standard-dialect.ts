@@ -5,11 +5,13 @@ import { toStruct } from './struct.js'
 import { loadWireService } from './wire-service.js'
 import type { WireService } from './wire-service.js'
 
+const service = 'SpiffeWorkloadAPI'
 let loaded: WireService | undefined
 
 /** The Workload API as the standard has it: DER, and trust domains by their SPIFFE ID. */
 export const standardDialect: Dialect = {
-  load: () => (loaded ??= loadWireService(standardSchema, 'SpiffeWorkloadAPI')),
+  service,
+  load: () => (loaded ??= loadWireService(standardSchema, service)),
 
   x509Svids: ({ svids, bundle, federated }) => ({
     svids: svids.map((svid) => ({

@@ -2,7 +2,7 @@ import { pythonWith, run } from '../python/environment.js'
 
 /** What the tests were written with; any of this major version serves. */
 export function pythonWithGrpcio(): Promise<string> {
-  return pythonWith({ requirement: 'grpcio-tools>=1.70,<2', name: 'python-grpcio', python: [3, 9] })
+  return pythonWith({ requirements: ['grpcio-tools>=1.70,<2'], name: 'python-grpcio', python: [3, 9] })
 }
 
 /** Has protoc make Python modules of the protos of this project. */

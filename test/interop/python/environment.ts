@@ -3,36 +3,37 @@ import { access, mkdir, mkdtemp, rename, rm } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, isAbsolute, join } from 'node:path'
 
-export interface PythonPackage {
-  /** As pip takes it. */
-  requirement: string
-  /** Of the directory in the cache; another one for another version. */
+export interface PythonPackages {
+  /** As pip takes them. */
+  requirements: readonly string[]
+  /** Of the directory in the cache; another one for other versions. */
   name: string
-  /** The oldest Python that the package runs with. */
+  /** The oldest Python that they run with. */
   python: readonly [major: number, minor: number]
 }
 
 /**
- * A Python with a package of others, made once and kept in the user's cache. Says nothing when it is there.
+ * A Python with packages of others, made once and kept in the user's cache. Says nothing when it is there.
  * @returns The path of its interpreter.
  * @throws Error that says what is missing: Python, its venv module, or a package index.
  */
-export async function pythonWith({ requirement, name, python }: PythonPackage): Promise<string> {
+export async function pythonWith({ requirements, name, python }: PythonPackages): Promise<string> {
   const place = join(cacheDirectory(), name)
   const interpreter = join(place, 'bin', 'python')
   if (await exists(interpreter)) return interpreter
+  const wanted = requirements.join(' and ')
   const version = `import sys; sys.exit(sys.version_info < (${python.join(', ')}))`
   await run(
     'python3',
     ['-c', version],
-    `${requirement} needs Python ${python.join('.')} or newer as \`python3\` on PATH`,
+    `Python ${python.join('.')} or newer is needed for ${wanted}, as \`python3\` on PATH`,
   )
   await mkdir(dirname(place), { recursive: true })
   const made = await mkdtemp(`${place}-`)
   try {
     await run('python3', ['-m', 'venv', made], 'Python needs its venv module (python3-venv on Debian)')
-    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', requirement]
-    await run(join(made, 'bin', 'python'), pip, `pip could not install ${requirement}; it needs a package index`)
+    const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', ...requirements]
+    await run(join(made, 'bin', 'python'), pip, `pip could not install ${wanted}; it needs a package index`)
     // Whole or not there; a run at the same time may have been quicker, and its own serves as well.
     await rename(made, place).catch(async (error: unknown) => {
       if (!(await exists(interpreter))) throw error
