@@ -36,7 +36,7 @@ async function tool(name: 'v1' | 'v1alpha' = 'v1', agentOptions: Partial<DevAgen
 }
 
 for (const name of ['v1', 'v1alpha'] as const)
-  test(`WEP-29 the services of a socket are listed, without the security header, by ${name}`, async () => {
+  test(`WEP-28 WEP-29 the services of a socket are listed, without the security header, by ${name}`, async () => {
     const { ask, stream, answers } = await tool(name)
     const answer = await ask({ host: 'here', list_services: '*' })
     expect(answer.list_services_response?.service.map((service) => service.name)).toEqual([

@@ -168,7 +168,7 @@ test('WEP-22 a socket answers UNAVAILABLE until its identity is issued', async (
   for (const method of methods.slice(0, 5)) expect(await client.statusOf(method)).toBe(status.UNAVAILABLE)
 })
 
-test('WAPI-47 the WIT calls are UNIMPLEMENTED', async () => {
+test('WAPI-02 WAPI-47 the WIT calls are UNIMPLEMENTED', async () => {
   const agent = await startAgent()
   const client = connect((await agent.workload(web)).endpoint)
   expect(await client.statusOf('FetchWITSVID')).toBe(status.UNIMPLEMENTED)
