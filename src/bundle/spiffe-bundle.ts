@@ -1,5 +1,6 @@
 import { base64Decode, base64Encode, Certificate, JsonNumber, sameKey, type JsonValue } from '../encoding/index.js'
 import { SpiffeError } from '../errors/index.js'
+import { expectMs } from '../flow/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
 import { bundleFault, readKeys } from './jwk-set.js'
 import { readJwkKey } from './jwk.js'
@@ -80,7 +81,10 @@ export class SpiffeBundle {
     return new SpiffeBundle({ trustDomain, x509Authorities, jwtAuthorities, sequenceNumber, refreshHintMs }, skipped)
   }
 
+  /** @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` for `refreshHintMs`. */
   static from(parts: SpiffeBundleParts): SpiffeBundle {
+    // Whatever number it is, it is brought into its bounds.
+    if (parts.refreshHintMs !== undefined) expectMs('refreshHintMs', parts.refreshHintMs, -Infinity)
     return new SpiffeBundle(parts, [])
   }
 

@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises'
 import { InvalidInputError, SpiffeError } from '../errors/index.js'
+import { expectMs, longestTimerMs } from '../flow/index.js'
 
 /** What follows a write of the files: for programs that read them once, or by separate opens, and must be told. */
 export interface AfterWrite {
@@ -24,7 +25,8 @@ export function readAfterWrite(after: AfterWrite = {}): AfterWrite {
   if (words !== undefined && !isCommand(words)) {
     throw refuse('command must be a program and its arguments, each a string')
   }
-  return { ...after }
+  const commandTimeoutMs = expectMs('afterWrite.commandTimeoutMs', after.commandTimeoutMs ?? 10_000, 1)
+  return { ...after, commandTimeoutMs: Math.ceil(Math.min(commandTimeoutMs, longestTimerMs)) }
 }
 
 function isCommand(words: unknown): boolean {

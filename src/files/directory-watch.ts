@@ -1,8 +1,6 @@
 import { watch } from 'node:fs'
 import type { FSWatcher } from 'node:fs'
-
-/** A timer that is asked for more runs out after a millisecond. */
-const longestTimerMs = 0x7fff_ffff
+import { longestTimerMs } from '../flow/index.js'
 
 /**
  * Calls back when something changes in one of the directories, and every `pollMs` anyway: not every file system

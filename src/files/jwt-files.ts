@@ -44,7 +44,6 @@ export interface JwtFilesHandlers {
 /** How long one attempt may take; the X.509 files do not wait for it. */
 const attemptMs = 10_000
 const shortestMs = 1_000
-const longestTimerMs = 0x7fff_ffff
 
 /** The newest tokens and keys for files. Its timers never hold the process. */
 export class JwtFiles {
@@ -128,7 +127,7 @@ export class JwtFiles {
         waitMs = doublingDelay(failures++, { minMs: retryMs, maxMs: Math.max(retryMs, 60_000) })
       }
       attempted()
-      await sleep(Math.min(longestTimerMs, Math.max(shortestMs, waitMs)), signal)
+      await sleep(Math.max(shortestMs, waitMs), signal)
     }
   }
 

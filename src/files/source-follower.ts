@@ -1,6 +1,6 @@
 import type { X509Bundle, X509BundleSource } from '../bundle/index.js'
 import { SpiffeError } from '../errors/index.js'
-import { callOut, clearQuietTimer, doublingDelay, holding } from '../flow/index.js'
+import { callOut, clearQuietTimer, doublingDelay, expectMs, holding, longestTimerMs } from '../flow/index.js'
 import type { X509Svid, X509SvidSource } from '../svid/index.js'
 import { JwtFiles } from './jwt-files.js'
 import type { JwtFileSource, JwtFilesOptions } from './jwt-files.js'
@@ -34,6 +34,7 @@ export class SourceFollower {
   readonly #source: FollowableSource
   readonly #write: (content: SvidFileContent) => Promise<void>
   readonly #options: FollowOptions
+  readonly #retryMs: number
   readonly #jwt: JwtFiles | undefined
   #jwtStarted: Promise<void> | undefined
   #unsubscribe: (() => void) | undefined
@@ -51,6 +52,7 @@ export class SourceFollower {
     this.#source = source
     this.#write = write
     this.#options = options
+    this.#retryMs = expectMs('retryMs', options.retryMs ?? 5_000, 1)
     if (!options.jwt) return
     this.#jwt = new JwtFiles(jwt, options.jwt, {
       id: () => source.getX509Svid().id,
@@ -58,7 +60,7 @@ export class SourceFollower {
       failed: (error) => {
         if (options.onFailed) callOut(() => options.onFailed?.(error))
       },
-      retryMs: options.retryMs ?? 5_000,
+      retryMs: this.#retryMs,
     })
   }
 
@@ -98,9 +100,10 @@ export class SourceFollower {
   #failed(error: unknown): void {
     if (this.#stopped) return
     clearQuietTimer(this.#retry)
-    const { onFailed, retryMs = 5_000 } = this.#options
-    const delayMs = doublingDelay(this.#failures++, { minMs: retryMs, maxMs: Math.max(retryMs, 60_000) })
-    this.#retry = setTimeout(() => void this.#writeNewest(), delayMs)
+    const { onFailed } = this.#options
+    const range = { minMs: this.#retryMs, maxMs: Math.max(this.#retryMs, 60_000) }
+    const delayMs = doublingDelay(this.#failures++, range)
+    this.#retry = setTimeout(() => void this.#writeNewest(), Math.min(delayMs, longestTimerMs))
     this.#retry.unref()
     // The same failure again is no news.
     const message = error instanceof Error ? error.message : String(error)

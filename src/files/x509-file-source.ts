@@ -1,8 +1,8 @@
 import { dirname } from 'node:path'
 import { EventEmitter } from 'eventemitter3'
 import type { X509Bundle, X509BundleSource } from '../bundle/index.js'
-import { ClosedError, InvalidInputError, SpiffeError } from '../errors/index.js'
-import { Latest, callOut, holding, sleep } from '../flow/index.js'
+import { ClosedError, SpiffeError } from '../errors/index.js'
+import { Latest, callOut, expectMs, holding, longestTimerMs, sleep } from '../flow/index.js'
 import type { IterateOptions } from '../flow/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
 import type { X509Context, X509Svid, X509SvidSource } from '../svid/index.js'
@@ -11,8 +11,6 @@ import { readLocation } from './file-source-options.js'
 import type { X509FileSourceOptions } from './file-source-options.js'
 import { readIdentity, stampOf } from './read-identity.js'
 import type { IdentityPaths } from './read-identity.js'
-
-const longestTimerMs = 0x7fff_ffff
 
 export interface X509FileSourceEvents {
   /** The files changed and hold another identity, which is in use from now on. */
@@ -50,11 +48,11 @@ export class X509FileSource extends EventEmitter<X509FileSourceEvents> implement
    * @throws InvalidInputError `ERR_INVALID_ARGUMENT`; SpiffeError `ERR_FILE_READ_FAILED` after `initialTimeoutMs`; its cause is what was wrong at the last look.
    */
   static async open(options: X509FileSourceOptions): Promise<X509FileSource> {
-    expectMs('initialTimeoutMs', options.initialTimeoutMs, 0)
-    expectMs('pollMs', options.pollMs, 1)
+    const initialTimeoutMs = expectMs('initialTimeoutMs', options.initialTimeoutMs ?? 30_000)
+    const pollMs = expectMs('pollMs', options.pollMs ?? 10_000, 1)
     const source = new X509FileSource(readLocation(options))
     try {
-      await holding(source.#start(options))
+      await holding(source.#start(initialTimeoutMs, pollMs, options.signal))
       return source
     } catch (error) {
       await source.close()
@@ -108,7 +106,7 @@ export class X509FileSource extends EventEmitter<X509FileSourceEvents> implement
     return this.close()
   }
 
-  async #start({ initialTimeoutMs = 30_000, signal, pollMs = 10_000 }: X509FileSourceOptions): Promise<void> {
+  async #start(initialTimeoutMs: number, pollMs: number, signal: AbortSignal | undefined): Promise<void> {
     signal?.throwIfAborted()
     const { certFile, keyFile, caFile } = this.#paths
     const changed = () => void this.#look(pollMs)
@@ -181,9 +179,4 @@ export class X509FileSource extends EventEmitter<X509FileSourceEvents> implement
     this.#failure = { error, at, reported: reported || lasting }
     if (lasting && !reported && this.#context) callOut(() => this.emit('warning', error))
   }
-}
-
-function expectMs(name: string, ms: number | undefined, least: number): void {
-  if (ms === undefined || ms >= least) return
-  throw new InvalidInputError('ERR_INVALID_ARGUMENT', `${name} is ${ms}; expected milliseconds, at least ${least}`)
 }

@@ -1,7 +1,6 @@
-import { clearQuietTimer } from '../flow/index.js'
+import { clearQuietTimer, longestTimerMs } from '../flow/index.js'
 
 const expiringAfter = 0.8
-const longestTimerMs = 0x7fff_ffff
 
 /** When something begins and ends to be valid. */
 export interface Validity {

@@ -1,5 +1,6 @@
 import { resolve } from 'node:path'
 import { InvalidInputError } from '../errors/index.js'
+import { expectMs } from '../flow/index.js'
 import type { SvidFileWriterOptions } from '../files/index.js'
 import { X509Source } from '../source/index.js'
 import type { X509SourceOptions } from '../source/index.js'
@@ -47,7 +48,7 @@ export interface QuickStartSettings {
 
 /**
  * Reads `(options)` or `(socketPath, certDir)`.
- * @throws InvalidInputError `ERR_ENDPOINT_INVALID`
+ * @throws InvalidInputError `ERR_ENDPOINT_INVALID`, `ERR_INVALID_ARGUMENT`
  */
 export function readQuickStartOptions(
   options: QuickStartOptions | string = {},
@@ -57,6 +58,7 @@ export function readQuickStartOptions(
   if (typeof options === 'string')
     return readQuickStartOptions({ endpoint: fromSocketPath(options), certDir }, undefined, env)
   const { endpoint: given, certDir: directory, files, wait, signal, ...source } = options
+  const timeoutMs = expectMs('initialTimeoutMs', source.initialTimeoutMs ?? 30_000)
   // An empty variable is one that is not set; an empty option is a mistake, and is told so.
   const endpoint = given ?? (env[endpointVariable] || defaultEndpoint)
   const claims = {
@@ -68,7 +70,7 @@ export function readQuickStartOptions(
     createClient: () => new WorkloadApiClient({ endpoint }),
     openSource: (client, abandoned) => openSource({ ...source, client }, wait, abandoned),
     openFiles: (client) => openFiles(directory, files, client),
-    ready: (opened) => ready(opened, wait, { timeoutMs: source.initialTimeoutMs ?? 30_000, signal }),
+    ready: (opened) => ready(opened, wait, { timeoutMs, signal }),
     identity: { claims, made: { ...claims, endpoint: canonical(endpoint) } },
     signal,
   }

@@ -1,3 +1,5 @@
+import { expectMs, longestTimerMs } from '../flow/index.js'
+
 /** What can be closed before the process ends: a server of `node:http`, of Fastify, or anything like them. */
 export interface ClosableServer {
   close(callback?: (error?: Error) => void): unknown
@@ -23,9 +25,11 @@ export interface ShutdownOnSignalsOptions {
  * awaited, and the process exits 0 as soon as nothing holds it, at the latest when the grace period is over. A second
  * signal ends it at once, as if none of this were there.
  * @returns The function that removes the listeners again.
+ * @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` for `graceMs`.
  */
 export function shutdownOnSignals(shutdown: () => Promise<void>, options: ShutdownOnSignalsOptions = {}): () => void {
-  const { signals = ['SIGTERM', 'SIGINT'], graceMs = 10_000, onFailed = () => undefined } = options
+  const { signals = ['SIGTERM', 'SIGINT'], onFailed = () => undefined } = options
+  const graceMs = Math.min(expectMs('graceMs', options.graceMs ?? 10_000), longestTimerMs)
   const remove = () => {
     for (const signal of signals) process.removeListener(signal, onSignal)
   }

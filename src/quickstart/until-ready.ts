@@ -1,7 +1,5 @@
-import { holding } from '../flow/index.js'
+import { holding, longestTimerMs } from '../flow/index.js'
 import type { X509Source } from '../source/index.js'
-
-const longestTimerMs = 0x7fff_ffff
 
 export interface UntilReadyOptions {
   readonly timeoutMs: number

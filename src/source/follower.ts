@@ -1,6 +1,6 @@
 import { ClosedError } from '../errors/index.js'
 import type { SpiffeError, WorkloadApiError } from '../errors/index.js'
-import { Latest, linkAbort } from '../flow/index.js'
+import { Latest, linkAbort, longestTimerMs } from '../flow/index.js'
 import type { Watch, WatchEvent, WatchHandlers } from '../workload-api/index.js'
 import type { SourceEvents, SourceState } from './source-events.js'
 import { notYet, tooLate, withdrawn } from './source-errors.js'
@@ -81,8 +81,7 @@ export class Follower<T extends object> {
     const onTimeout = () => {
       link.abort(tooLate(this.#followed.what, this.#endpoint, timeoutMs, this.#failures, this.#lastError))
     }
-    // A longer timer would fire at once; a month is for ever here.
-    const timer = timeoutMs > 0x7fff_ffff ? undefined : setTimeout(onTimeout, timeoutMs)
+    const timer = timeoutMs > longestTimerMs ? undefined : setTimeout(onTimeout, timeoutMs)
     try {
       const { done } = await this.#first.iterate({ signal: link.signal }).next()
       if (done) throw new ClosedError('the source')

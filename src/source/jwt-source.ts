@@ -6,7 +6,7 @@ import { callOut, Latest } from '../flow/index.js'
 import type { IterateOptions } from '../flow/index.js'
 import { SpiffeId } from '../spiffe-id/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
-import { verifyJwtSvid } from '../svid/index.js'
+import { expectClockSkew, verifyJwtSvid } from '../svid/index.js'
 import type { GetJwtSvidOptions, JwtSvid, JwtSvidSource, VerifiedJwtSvid } from '../svid/index.js'
 import { Follower } from './follower.js'
 import { JwtSvidCache } from './jwt-svid-cache.js'
@@ -49,7 +49,8 @@ export class JwtSource extends EventEmitter<JwtSourceEvents> implements JwtBundl
 
   private constructor(options: JwtSourceOptions) {
     super()
-    const { maxCachedSvids = 1_000, clockSkewMs } = options
+    const { maxCachedSvids = 1_000 } = options
+    const clockSkewMs = options.clockSkewMs === undefined ? undefined : expectClockSkew(options.clockSkewMs)
     if (!Number.isSafeInteger(maxCachedSvids) || maxCachedSvids < 0) {
       throw new InvalidInputError(
         'ERR_INVALID_ARGUMENT',

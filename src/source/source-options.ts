@@ -1,5 +1,6 @@
 import { InvalidInputError } from '../errors/index.js'
-import { WorkloadApiClient } from '../workload-api/index.js'
+import { expectMs } from '../flow/index.js'
+import { expectBackoff, WorkloadApiClient } from '../workload-api/index.js'
 import type { BackoffStrategy, WorkloadApiLimits } from '../workload-api/index.js'
 
 /** What every source can be told. */
@@ -29,13 +30,8 @@ export type SourceSettings = ReturnType<typeof readSourceOptions>
 
 /** Reads the options once and checks them. Throws `InvalidInputError`. */
 export function readSourceOptions(options: SourceOptions) {
-  const { initialTimeoutMs = 30_000, client, endpoint, limits } = options
-  if (!(initialTimeoutMs >= 0)) {
-    throw new InvalidInputError(
-      'ERR_INVALID_ARGUMENT',
-      `expected initialTimeoutMs to be a number of milliseconds from 0, found ${initialTimeoutMs}`,
-    )
-  }
+  const { client, endpoint, limits } = options
+  const initialTimeoutMs = expectMs('initialTimeoutMs', options.initialTimeoutMs ?? 30_000)
   if (client && (endpoint !== undefined || limits !== undefined)) {
     throw new InvalidInputError(
       'ERR_INVALID_ARGUMENT',
@@ -47,7 +43,7 @@ export function readSourceOptions(options: SourceOptions) {
     initialTimeoutMs,
     signal: options.signal,
     onDenied: options.onDenied,
-    backoff: options.backoff,
+    backoff: options.backoff === undefined ? undefined : expectBackoff(options.backoff),
     now,
     client: client ?? new WorkloadApiClient({ endpoint, limits, now }),
     ownsClient: client === undefined,

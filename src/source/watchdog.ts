@@ -1,4 +1,4 @@
-import { clearQuietTimer } from '../flow/index.js'
+import { clearQuietTimer, longestTimerMs } from '../flow/index.js'
 import type { X509Svid } from '../svid/index.js'
 
 /** Agents renew at half of an SVID's lifetime; when this part of it is gone, something is wrong with the stream. */
@@ -6,7 +6,6 @@ const worryAfter = 0.7
 const shortestMs = 1_000
 /** After the expiry there is nothing left to hurry for. */
 const expiredMs = 10_000
-const longestTimerMs = 0x7fff_ffff
 
 /**
  * Time until the stream of an SVID that was not renewed is to be opened anew: first when most of the lifetime is gone,

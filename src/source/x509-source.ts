@@ -2,7 +2,7 @@ import { EventEmitter } from 'eventemitter3'
 import type { X509Bundle, X509BundleSource } from '../bundle/index.js'
 import { ClosedError, SpiffeError } from '../errors/index.js'
 import type { WorkloadApiError } from '../errors/index.js'
-import { callOut, holding, Latest } from '../flow/index.js'
+import { callOut, holding, Latest, longestTimerMs } from '../flow/index.js'
 import type { IterateOptions } from '../flow/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
 import type { X509Context, X509Svid, X509SvidSource } from '../svid/index.js'
@@ -196,8 +196,7 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
           reject(tooLate('X509-SVID', this.#endpoint, initialTimeoutMs, this.#failures, this.#lastError))
         })
       }
-      // A longer timer would fire at once; a month is for ever here.
-      const timer = initialTimeoutMs > 0x7fff_ffff ? undefined : setTimeout(onTimeout, initialTimeoutMs)
+      const timer = initialTimeoutMs > longestTimerMs ? undefined : setTimeout(onTimeout, initialTimeoutMs)
       signal?.addEventListener('abort', onAbort, { once: true })
       this.#first = {
         resolve: () => {

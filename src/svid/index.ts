@@ -4,7 +4,7 @@ export type { GetJwtSvidOptions, JwtSvidOptions, JwtSvidSource } from './jwt-svi
 export type { JwtClaims } from './jwt-token.js'
 export type { PrivateKeyFormat } from './private-key.js'
 export type { TlsPurpose } from './path-rules.js'
-export { verifyJwtSvid } from './verify-jwt-svid.js'
+export { expectClockSkew, verifyJwtSvid } from './verify-jwt-svid.js'
 export type { VerifiedJwtSvid, VerifyJwtSvidOptions } from './verify-jwt-svid.js'
 export { verifyX509Svid } from './verify-x509-svid.js'
 export type { VerifiedX509Svid, VerifyX509SvidOptions } from './verify-x509-svid.js'

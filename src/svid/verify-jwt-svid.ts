@@ -1,6 +1,7 @@
 import type { decodeJwt, decodeProtectedHeader } from 'jose'
 import type { JwtAuthority, JwtBundleSource } from '../bundle/index.js'
 import { InvalidInputError, SpiffeError, UntrustedPeerError, type SpiffeErrorCode } from '../errors/index.js'
+import { expectMs } from '../flow/index.js'
 import type { SpiffeId } from '../spiffe-id/index.js'
 import { readJwtToken, type JwtClaims, type JwtHeader, type JwtToken } from './jwt-token.js'
 
@@ -65,7 +66,14 @@ export async function verifyJwtSvid(
   return Object.freeze({ id, audience, expiresAt: new Date(expiresAtMs), claims })
 }
 
-function readOptions({ audience, now, clockSkewMs = defaultClockSkewMs, maxBytes }: VerifyJwtSvidOptions): Expectation {
+/** @throws InvalidInputError with code `ERR_INVALID_ARGUMENT`. */
+export function expectClockSkew(clockSkewMs: unknown): number {
+  return expectMs('clockSkewMs', clockSkewMs, 0, Number.MAX_SAFE_INTEGER)
+}
+
+function readOptions(options: VerifyJwtSvidOptions): Expectation {
+  const { audience, now, maxBytes = defaultMaxBytes } = options
+  const clockSkewMs = expectClockSkew(options.clockSkewMs ?? defaultClockSkewMs)
   const audiences = typeof audience === 'string' ? [audience] : audience
   // JWT-SVID appendix A: whoever validates has at least one audience; without one any token would do.
   if (
@@ -75,12 +83,12 @@ function readOptions({ audience, now, clockSkewMs = defaultClockSkewMs, maxBytes
   ) {
     throw invalid('expected audience to name at least one audience that tokens for us carry, none of them empty')
   }
-  if (!(clockSkewMs >= 0 && clockSkewMs < Infinity)) {
-    throw invalid(`expected clockSkewMs to be a number of milliseconds from 0, found ${clockSkewMs}`)
-  }
   const nowMs = now?.getTime() ?? Date.now()
   if (Number.isNaN(nowMs)) throw invalid('expected `now` to be a valid date')
-  return { audiences, nowMs, clockSkewMs, maxBytes: maxBytes ?? defaultMaxBytes }
+  if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) {
+    throw invalid(`expected maxBytes to be a positive whole number, found ${maxBytes}`)
+  }
+  return { audiences, nowMs, clockSkewMs, maxBytes }
 }
 
 function readPeerToken(token: string, maxBytes: number): JwtToken {

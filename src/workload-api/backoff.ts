@@ -1,4 +1,5 @@
-import { doublingDelay, proportionalDelay } from '../flow/index.js'
+import { InvalidInputError } from '../errors/index.js'
+import { callOut, doublingDelay, proportionalDelay } from '../flow/index.js'
 import type { Endpoint } from './endpoint.js'
 
 /**
@@ -41,4 +42,25 @@ export function defaultBackoff({ kind, attempt, waitedMs, endpoint }: Failure): 
     case 'transient':
       return doublingDelay(attempt, range)
   }
+}
+
+/** @throws InvalidInputError with code `ERR_INVALID_ARGUMENT`. */
+export function expectBackoff(backoff: unknown): BackoffStrategy {
+  if (typeof backoff === 'function') return backoff as BackoffStrategy
+  throw new InvalidInputError('ERR_INVALID_ARGUMENT', `expected backoff to be a function, found ${typeof backoff}`)
+}
+
+/**
+ * The delay that a strategy says; the default one where it throws or says what no delay is, for that must not become a
+ * stream that is opened again without a pause.
+ */
+export function delayAfter(failure: Failure, backoff: BackoffStrategy): { delayMs: number; warning?: string } {
+  let said: unknown
+  callOut(() => {
+    said = backoff(failure)
+  })
+  if (typeof said === 'number' && said >= 0) return { delayMs: said }
+  const found = typeof said === 'number' ? said : typeof said
+  const warning = `backoff returned ${found}, expected a number of milliseconds from 0; the default is used`
+  return { delayMs: defaultBackoff(failure), warning }
 }

@@ -1,6 +1,7 @@
 import { ClosedError } from '../errors/index.js'
 import { callOut, Latest } from '../flow/index.js'
 import type { Agent, StreamMethod, UnaryCall } from './agent.js'
+import { expectBackoff } from './backoff.js'
 import type { BackoffStrategy } from './backoff.js'
 import { withDeadline } from './deadline.js'
 import type { CallOptions } from './deadline.js'
@@ -67,7 +68,8 @@ export class Calls {
   }
 
   iterate<T>(stream: StreamOf<T>, options: WatchOptions): AsyncIterableIterator<T, undefined> {
-    const { signal, onEvent, backoff } = options
+    const { signal, onEvent } = options
+    const backoff = options.backoff === undefined ? undefined : expectBackoff(options.backoff)
     signal?.throwIfAborted()
     const latest = new Latest<T>()
     let newest: { value: T } | undefined

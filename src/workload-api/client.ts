@@ -1,10 +1,11 @@
 import type { JwtBundleSet, X509BundleSet } from '../bundle/index.js'
 import { InvalidInputError, WorkloadApiError } from '../errors/index.js'
+import { expectMs } from '../flow/index.js'
 import { SpiffeId } from '../spiffe-id/index.js'
 import { verifyJwtSvid } from '../svid/index.js'
 import type { JwtSvid, X509Context } from '../svid/index.js'
 import { Agent } from './agent.js'
-import { defaultBackoff } from './backoff.js'
+import { defaultBackoff, expectBackoff } from './backoff.js'
 import type { BackoffStrategy } from './backoff.js'
 import { Calls } from './calls.js'
 import type { StreamOf, WatchOptions } from './calls.js'
@@ -70,15 +71,15 @@ export class WorkloadApiClient {
   readonly #limits: CompleteLimits
   readonly #now: () => Date
 
-  /** @throws InvalidInputError with code `ERR_ENDPOINT_INVALID` or `ERR_ENDPOINT_NOT_CONFIGURED`. */
+  /** @throws InvalidInputError with code `ERR_ENDPOINT_INVALID`, `ERR_ENDPOINT_NOT_CONFIGURED` or `ERR_INVALID_ARGUMENT`. */
   constructor(options: WorkloadApiClientOptions = {}) {
     this.#limits = completeLimits(options.limits)
     this.#now = options.now ?? (() => new Date())
     this.#agent = new Agent(resolveEndpoint(options.endpoint), {
-      connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+      connectTimeoutMs: expectMs('connectTimeoutMs', options.connectTimeoutMs ?? 5_000),
       maxMessageBytes: this.#limits.maxMessageBytes,
-      keepaliveMs: options.keepaliveMs ?? 330_000,
-      keepaliveTimeoutMs: options.keepaliveTimeoutMs ?? 20_000,
+      keepaliveMs: expectMs('keepaliveMs', options.keepaliveMs ?? 330_000, 1),
+      keepaliveTimeoutMs: expectMs('keepaliveTimeoutMs', options.keepaliveTimeoutMs ?? 20_000, 1),
       dialect: options.dialect ?? 'auto',
       icpMetadata: () =>
         options.metadata === false
@@ -91,7 +92,9 @@ export class WorkloadApiClient {
               platform: process.platform,
             }),
     })
-    this.#calls = new Calls(this.#agent, options.backoff ?? defaultBackoff, options.firstMessageTimeoutMs ?? 60_000)
+    const backoff = expectBackoff(options.backoff ?? defaultBackoff)
+    const firstMessageTimeoutMs = expectMs('firstMessageTimeoutMs', options.firstMessageTimeoutMs ?? 60_000, 1)
+    this.#calls = new Calls(this.#agent, backoff, firstMessageTimeoutMs)
   }
 
   /** Where this client asks. */

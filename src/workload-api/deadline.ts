@@ -1,5 +1,5 @@
 import { WorkloadApiError } from '../errors/index.js'
-import { holding, linkAbort } from '../flow/index.js'
+import { expectMs, holding, linkAbort, longestTimerMs } from '../flow/index.js'
 import type { Endpoint } from './endpoint.js'
 
 export interface CallOptions {
@@ -12,18 +12,19 @@ export interface CallOptions {
 }
 
 const defaultTimeoutMs = 30_000
-const longestTimerMs = 0x7fff_ffff
 
 /**
  * Runs one call: holds the process unless told not to, and ends with the call, its deadline or the caller's signal.
- * @throws WorkloadApiError with code `ERR_TIMEOUT` at the deadline.
+ * @throws WorkloadApiError with code `ERR_TIMEOUT` at the deadline; InvalidInputError for `timeoutMs`.
  */
 export async function withDeadline<T>(
   endpoint: Endpoint,
-  { signal, timeoutMs = defaultTimeoutMs, holdProcess = true }: CallOptions,
+  options: CallOptions,
   closing: AbortSignal,
   run: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
+  const { signal, holdProcess = true } = options
+  const timeoutMs = expectMs('timeoutMs', options.timeoutMs ?? defaultTimeoutMs)
   const link = linkAbort([signal, closing])
   const timer =
     timeoutMs > longestTimerMs

@@ -1,4 +1,4 @@
-export { defaultBackoff } from './backoff.js'
+export { defaultBackoff, expectBackoff } from './backoff.js'
 export type { BackoffStrategy, Failure, FailureKind } from './backoff.js'
 export type { WatchOptions } from './calls.js'
 export { WorkloadApiClient } from './client.js'

@@ -1,6 +1,7 @@
-import { linkAbort, sleep } from '../flow/index.js'
+import { linkAbort, longestTimerMs, sleep } from '../flow/index.js'
 import { WorkloadApiError } from '../errors/index.js'
 import type { Agent, StreamEnd, StreamMethod } from './agent.js'
+import { delayAfter } from './backoff.js'
 import type { BackoffStrategy, FailureKind } from './backoff.js'
 import type { Decoded } from './decode/x509-context.js'
 import type { Dialect, DialectName } from './dialects/dialect.js'
@@ -143,11 +144,14 @@ export class Watch<T> {
         stream.cancel()
         reject(new Error('aborted'))
       }
-      const timer = setTimeout(() => {
-        stream.cancel()
-        agent.renew(connection)
-        settle({ kind: 'transient', error: this.#silent() })
-      }, firstMessageTimeoutMs)
+      const timer = setTimeout(
+        () => {
+          stream.cancel()
+          agent.renew(connection)
+          settle({ kind: 'transient', error: this.#silent() })
+        },
+        Math.min(firstMessageTimeoutMs, longestTimerMs),
+      )
       timer.unref()
       signal.addEventListener('abort', onAbort, { once: true })
       const stream = agent.stream(connection, method, {
@@ -191,7 +195,9 @@ export class Watch<T> {
       else this.#immediateAt = now
     }
     const attempt = this.#attempt
-    const delayMs = backoff({ kind, attempt, waitedMs: now - this.#since, endpoint: agent.endpoint.kind })
+    const failure = { kind, attempt, waitedMs: now - this.#since, endpoint: agent.endpoint.kind }
+    const { delayMs, warning } = delayAfter(failure, backoff)
+    if (warning !== undefined) handlers.onEvent({ type: 'warning', message: warning })
     if (kind === 'denied') handlers.onEvent({ type: 'denied', error, dialect: denied })
     handlers.onEvent({ type: 'retry', error, kind, attempt: attempt + 1, delayMs })
     if (delayMs <= 0) return

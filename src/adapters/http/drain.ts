@@ -4,11 +4,10 @@ import type { Server } from 'node:https'
 import type { TLSSocket } from 'node:tls'
 import { inspect } from 'node:util'
 import { InvalidInputError } from '../../errors/index.js'
+import { longestTimerMs } from '../../flow/index.js'
 
 /** Connections of many clients that were opened together shall not all end together. */
 const jitter = 0.1
-/** What is asked of a timer beyond this it does at once. */
-const longestTimerMs = 0x7fff_ffff
 
 /**
  * Reads the option `maxConnectionAgeMs`.

@@ -1,6 +1,7 @@
 import { connect as connectHttp2 } from 'node:http2'
 import type { ClientHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
+import { longestTimerMs } from '../../flow/index.js'
 import type { Endpoint } from '../endpoint.js'
 import { Call } from './call.js'
 import type { CallHandlers, CallRequest } from './call.js'
@@ -199,7 +200,7 @@ export class Connection {
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
         reject(signal.reason)
       }
-      const timer = setTimeout(onFailure, this.#options.connectTimeoutMs)
+      const timer = setTimeout(onFailure, Math.min(this.#options.connectTimeoutMs, longestTimerMs))
       timer.unref()
       signal.addEventListener('abort', onAbort, { once: true })
       this.#session.once('remoteSettings', onSettings).once('close', onFailure)

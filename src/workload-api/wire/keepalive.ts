@@ -1,5 +1,5 @@
 import type { ClientHttp2Session } from 'node:http2'
-import { clearQuietTimer } from '../../flow/index.js'
+import { clearQuietTimer, longestTimerMs } from '../../flow/index.js'
 
 export interface KeepaliveOptions {
   /** Silence after which a ping asks whether the other side is alive, in milliseconds. */
@@ -7,9 +7,6 @@ export interface KeepaliveOptions {
   /** How long its answer may take, in milliseconds. */
   keepaliveTimeoutMs: number
 }
-
-/** A longer timer would fire at once; a month is for ever here. */
-const longestMs = 0x7fff_ffff
 
 /** Finds out whether the other side of a silent connection still lives, and ends the session when it does not. */
 export class Keepalive {
@@ -24,7 +21,8 @@ export class Keepalive {
     this.#session = session
     this.#options = options
     this.#inUse = inUse
-    if (options.keepaliveMs <= longestMs) this.#silence = setTimeout(() => this.#ask(), options.keepaliveMs).unref()
+    if (options.keepaliveMs <= longestTimerMs)
+      this.#silence = setTimeout(() => this.#ask(), options.keepaliveMs).unref()
   }
 
   /** Something came from the other side. */
@@ -43,7 +41,7 @@ export class Keepalive {
     if (!this.#inUse() || this.#answer) return
     this.#answer = setTimeout(
       () => this.#session.destroy(),
-      Math.min(this.#options.keepaliveTimeoutMs, longestMs),
+      Math.min(this.#options.keepaliveTimeoutMs, longestTimerMs),
     ).unref()
     this.#session.ping(() => {
       clearQuietTimer(this.#answer)
