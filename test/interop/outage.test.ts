@@ -76,8 +76,10 @@ test('workloads that began 10 s before their entry have their SVID within a seco
   const begun = performance.now()
   const updates = nextUpdates(sources)
   await delay(10_000)
-  entry = await server.createEntry({ spiffeId: id, selectors })
-  const [first, times] = await Promise.all([issued(), updates])
+  // Asks while the entry is made: the agent may have it before the command that made it has ended.
+  const [probed, times, made] = await Promise.all([issued(), updates, server.createEntry({ spiffeId: id, selectors })])
+  entry = made
+  const first = Math.min(probed, times[0]!)
   const delays = times.map((time) => time - first)
   console.log(`entry 10 s late: SVIDs ${rounded(delays)} ms after the first one issued`)
   expect(median(delays)).toBeLessThan(1_000)
@@ -102,8 +104,8 @@ test('the same when the entry is deleted, and created again 10 s later; in betwe
   const begun = performance.now()
   const updates = nextUpdates(sources)
   await delay(10_000)
-  await server.createEntry({ spiffeId: id, selectors })
-  const [first, times] = await Promise.all([issued(), updates])
+  const [probed, times] = await Promise.all([issued(), updates, server.createEntry({ spiffeId: id, selectors })])
+  const first = Math.min(probed, times[0]!)
   const delays = times.map((time) => time - first)
   console.log(`entry recreated after 10 s: SVIDs ${rounded(delays)} ms after the first one issued`)
   expect(median(delays)).toBeLessThan(1_000)
@@ -121,7 +123,8 @@ test('an agent that was killed for 20 s: the SVID stays, and the next one is the
   expect(sources.map((source) => source.getX509Svid().equals(held[sources.indexOf(source)]!))).not.toContain(false)
 
   const updates = nextUpdates(sources)
-  const [back, first, times] = await Promise.all([served(), issued(), updates, agent.start()])
+  const [back, probed, times] = await Promise.all([served(), issued(), updates, agent.start()])
+  const first = Math.min(probed, times[0]!)
   const delays = times.map((time) => time - first)
   console.log(
     `agent killed for 20 s: SVIDs ${rounded(delays)} ms after the first one issued, ` +
