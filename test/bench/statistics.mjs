@@ -47,6 +47,15 @@ export function summarize(samples, baseline) {
   )
 }
 
+/** A goal counts as met when it lies within the interval or on its easy side. */
+export function judge(row, [, high], goal) {
+  return `${row}: at least ${goal} of the baseline is ${high >= goal ? 'met' : 'missed'}`
+}
+
+export function judgeAtMost(row, [low], goal, unit) {
+  return `${row}: at most ${goal} ${unit} is ${low <= goal ? 'met' : 'missed'}`
+}
+
 /** What people read: one table, or several where rows have different baselines. */
 export function report({ tables, ...result }) {
   if (!tables) return table(result)
