@@ -65,8 +65,8 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
         {
           what: 'X.509 bundle',
           follow: (handlers) => client.followX509Bundles(handlers, backoff),
+          take: (bundles, earlier) => (earlier ? bundles.reusing(earlier) : bundles),
           equals: (a, b) => a.equals(b),
-          reuse: (bundles, earlier) => bundles.reusing(earlier),
         },
         settings,
         this.#hear,
@@ -77,6 +77,7 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
         {
           what: 'JWT bundle',
           follow: (handlers) => client.followJwtBundles(handlers, backoff),
+          take: (bundles) => bundles,
           equals: (a, b) => a.equals(b),
         },
         settings,

@@ -1,5 +1,5 @@
-import { ClosedError } from '../errors/index.js'
-import type { SpiffeError, WorkloadApiError } from '../errors/index.js'
+import { ClosedError, SpiffeError } from '../errors/index.js'
+import type { WorkloadApiError } from '../errors/index.js'
 import { Latest, linkAbort, longestTimerMs } from '../flow/index.js'
 import type { Watch, WatchEvent, WatchHandlers } from '../workload-api/index.js'
 import type { SourceEvents, SourceState } from './source-events.js'
@@ -7,14 +7,14 @@ import { notYet, tooLate, withdrawn } from './source-errors.js'
 import type { SourceSettings } from './source-options.js'
 import type { MessageCounts, SourceStatus } from './source-status.js'
 
-/** A stream to follow, and how its values are told apart. */
-export interface Followed<T> {
+/** A stream of messages `M` to follow, what of them is held, and how those values are told apart. */
+export interface Followed<T, M = T> {
   /** In the words of a message: `JWT bundle`. */
   readonly what: string
-  readonly follow: (handlers: WatchHandlers<T>) => Watch<T>
+  readonly follow: (handlers: WatchHandlers<M>) => Watch<M>
+  /** Makes the value of a message, of parts of the earlier one where they are equal. A `SpiffeError` takes it away. */
+  readonly take: (message: M, earlier: T | undefined) => T
   readonly equals: (a: T, b: T) => boolean
-  /** The value, with parts of the earlier one wherever they are equal. */
-  readonly reuse?: (value: T, earlier: T) => T
 }
 
 type Tell<T> = <N extends keyof SourceEvents<T>>(name: N, value: SourceEvents<T>[N][0]) => void
@@ -23,12 +23,12 @@ type Tell<T> = <N extends keyof SourceEvents<T>>(name: N, value: SourceEvents<T>
  * The newest value of one stream: replaced as a whole, kept while the agent is away, given up when the agent denies it.
  * Equal values wake nobody.
  */
-export class Follower<T extends object> {
-  readonly #followed: Followed<T>
+export class Follower<T extends object, M = T> {
+  readonly #followed: Followed<T, M>
   readonly #settings: SourceSettings
   readonly #tell: Tell<T>
   readonly #first = new Latest<T>()
-  readonly #watch: Watch<T>
+  readonly #watch: Watch<M>
   #held: T | undefined
   #state: SourceState = 'connecting'
   #withdrawal: SpiffeError | undefined
@@ -36,12 +36,12 @@ export class Follower<T extends object> {
   #failures = 0
   #counts: { -readonly [Name in keyof MessageCounts]: number } = { updates: 0, unchanged: 0, discarded: 0 }
 
-  constructor(followed: Followed<T>, settings: SourceSettings, tell: Tell<T>) {
+  constructor(followed: Followed<T, M>, settings: SourceSettings, tell: Tell<T>) {
     this.#followed = followed
     this.#settings = settings
     this.#tell = tell
     this.#watch = followed.follow({
-      onValue: (value) => this.#take(value),
+      onValue: (message) => this.#take(message),
       onEvent: (event) => this.#hear(event),
       onStop: (error) => this.#stop(error),
     })
@@ -50,6 +50,11 @@ export class Follower<T extends object> {
   /** The newest value; `undefined` before the first one, and while it is withdrawn. */
   get value(): T | undefined {
     return this.#withdrawal ? undefined : this.#held
+  }
+
+  /** The newest value, also while it is withdrawn. */
+  get latest(): T | undefined {
+    return this.#held
   }
 
   get state(): SourceState {
@@ -91,6 +96,11 @@ export class Follower<T extends object> {
     }
   }
 
+  /** Opens a fresh stream now, whatever the present one is doing. */
+  refresh(): void {
+    this.#watch.refresh()
+  }
+
   close(): void {
     this.#watch.close()
     this.#first.end()
@@ -102,8 +112,18 @@ export class Follower<T extends object> {
     return this.#settings.client.endpoint.text
   }
 
-  #take(message: T): void {
-    const value = this.#held ? (this.#followed.reuse?.(message, this.#held) ?? message) : message
+  #take(message: M): void {
+    let value
+    try {
+      value = this.#followed.take(message, this.#held)
+    } catch (error) {
+      if (!(error instanceof SpiffeError)) throw error
+      // A message is a whole: what is not in it is what the agent has taken back.
+      this.#lastError = error
+      this.#failures++
+      this.#withdraw(error)
+      return
+    }
     this.#lastError = undefined
     this.#failures = 0
     if (this.value && this.#followed.equals(this.value, value)) {

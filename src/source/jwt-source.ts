@@ -76,6 +76,7 @@ export class JwtSource extends EventEmitter<JwtSourceEvents> implements JwtBundl
       {
         what: 'JWT bundle',
         follow: (handlers) => client.followJwtBundles(handlers, settings.backoff),
+        take: (bundles) => bundles,
         equals: (a, b) => a.equals(b),
       },
       settings,

@@ -1,16 +1,17 @@
 import { EventEmitter } from 'eventemitter3'
 import type { X509Bundle, X509BundleSource } from '../bundle/index.js'
 import { ClosedError, SpiffeError } from '../errors/index.js'
-import type { WorkloadApiError } from '../errors/index.js'
-import { callOut, holding, Latest, longestTimerMs } from '../flow/index.js'
+import { callOut, Latest } from '../flow/index.js'
 import type { IterateOptions } from '../flow/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
 import type { X509Context, X509Svid, X509SvidSource } from '../svid/index.js'
-import type { Watch, WatchEvent } from '../workload-api/index.js'
-import { expired, notYet, tooLate, withdrawn } from './source-errors.js'
+import { Follower } from './follower.js'
+import { Listeners } from './listeners.js'
+import { expired } from './source-errors.js'
+import type { SourceEvents } from './source-events.js'
 import { ExpiryWatchdog } from './watchdog.js'
 import { publish } from './x509-source-events.js'
-import type { X509SourceEvents, X509SourceState } from './x509-source-events.js'
+import type { X509SourceEvents } from './x509-source-events.js'
 import { readX509SourceOptions } from './x509-source-options.js'
 import type { X509SourceOptions, X509SourceSettings } from './x509-source-options.js'
 import type { X509SourceStatus } from './x509-source-status.js'
@@ -29,29 +30,24 @@ interface Holding {
 export class X509Source extends EventEmitter<X509SourceEvents> implements X509SvidSource, X509BundleSource {
   readonly #settings: X509SourceSettings
   readonly #latest = new Latest<X509Context>()
-  readonly #listeners = new Set<() => void>()
+  readonly #listeners = new Listeners()
   readonly #watchdog: ExpiryWatchdog
-  readonly #watch: Watch<X509Context>
-  #held: Holding | undefined
-  #state: X509SourceState = 'connecting'
-  #withdrawal: SpiffeError | undefined
-  #lastError: SpiffeError | undefined
-  #failures = 0
-  #counts = { updates: 0, unchanged: 0, discarded: 0 }
-  /** Settles `open()`. */
-  #first: { resolve: () => void; reject: (error: unknown) => void } | undefined
+  readonly #follower: Follower<Holding, X509Context>
 
   private constructor(settings: X509SourceSettings) {
     super()
+    const { client, backoff, now } = settings
     this.#settings = settings
-    this.#watchdog = new ExpiryWatchdog(settings.now, () => this.#watch.refresh())
-    this.#watch = settings.client.followX509Context(
+    this.#watchdog = new ExpiryWatchdog(now, () => this.#follower.refresh())
+    this.#follower = new Follower(
       {
-        onValue: (context) => this.#take(context),
-        onEvent: (event) => this.#hear(event),
-        onStop: (error) => this.#stop(error),
+        what: 'X509-SVID',
+        follow: (handlers) => client.followX509Context(handlers, backoff),
+        take: (message, earlier) => this.#take(message, earlier),
+        equals: (a, b) => a.context.equals(b.context),
       },
-      settings.backoff,
+      settings,
+      this.#hear,
     )
   }
 
@@ -65,7 +61,7 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
     const settings = readX509SourceOptions(options)
     const source = new X509Source(settings)
     try {
-      await holding(source.#opened(settings))
+      await source.#follower.ready({ timeoutMs: settings.initialTimeoutMs, signal: settings.signal })
       return source
     } catch (error) {
       await source.close()
@@ -98,13 +94,13 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
   getX509Svid(): X509Svid {
     const { svid } = this.#mustHold()
     if (!svid.isExpired(this.#settings.now())) return svid
-    throw expired(this.#endpoint, svid, this.#lastError)
+    throw expired(this.#endpoint, svid, this.#follower.status().lastError)
   }
 
   /** The bundle that came with the newest SVID; `undefined` when the agent gave none for this trust domain. */
   getX509Bundle(trustDomain: TrustDomain): X509Bundle | undefined {
-    if (this.#state === 'closed') throw new ClosedError('the X509 source')
-    return this.#held?.context.bundles.getX509Bundle(trustDomain)
+    this.#assertOpen()
+    return this.#follower.latest?.context.bundles.getX509Bundle(trustDomain)
   }
 
   /**
@@ -117,26 +113,15 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
 
   /** Calls the listener after each replacement or withdrawal, until the returned function is called. */
   onUpdate(listener: () => void): () => void {
-    // Wrapped, so that one function can listen twice and leave once.
-    const call = () => {
-      listener()
-    }
-    this.#listeners.add(call)
-    return () => {
-      this.#listeners.delete(call)
-    }
+    return this.#listeners.add(listener)
   }
 
   /** How the source is doing now. */
   status(): X509SourceStatus {
     const now = this.#settings.now()
-    const held = this.#withdrawal ? undefined : this.#held
+    const held = this.#follower.value
     return {
-      state: this.#state,
-      endpoint: this.#endpoint,
-      dialect: this.#settings.client.dialect,
-      lastError: this.#lastError,
-      failures: this.#failures,
+      ...this.#follower.status(),
       svid: held && {
         spiffeId: held.svid.id.toString(),
         serialNumber: held.svid.serialNumber,
@@ -144,18 +129,15 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
         ageMs: now.getTime() - held.since,
         remainingMs: held.svid.expiresAt.getTime() - now.getTime(),
       },
-      messages: { ...this.#counts },
     }
   }
 
   /** Ends the stream and every iteration. Idempotent. A client that was lent stays open. */
   async close(): Promise<void> {
-    if (this.#state === 'closed') return
-    this.#setState('closed')
+    if (this.#follower.state === 'closed') return
     this.#watchdog.stop()
-    this.#watch.close()
+    this.#follower.close()
     this.#latest.end()
-    this.#held = undefined
     this.#listeners.clear()
     if (this.#settings.ownsClient) await this.#settings.client.close()
   }
@@ -168,139 +150,37 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
     return this.#settings.client.endpoint.text
   }
 
+  #assertOpen(): void {
+    if (this.#follower.state === 'closed') throw new ClosedError('the X509 source')
+  }
+
   #mustHold(): Holding {
-    if (this.#state === 'closed') throw new ClosedError('the X509 source')
-    if (this.#withdrawal) throw withdrawn(this.#endpoint, this.#withdrawal)
-    // open() resolves with the first update; only start() gives out a source that has had none.
-    if (this.#held) return this.#held
-    throw notYet(this.#endpoint, this.#lastError)
+    this.#assertOpen()
+    return this.#follower.mustHold()
   }
 
-  #opened({ initialTimeoutMs, signal }: X509SourceSettings): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const settle = (outcome: () => void) => {
-        this.#first = undefined
-        clearTimeout(timer)
-        signal?.removeEventListener('abort', onAbort)
-        outcome()
-      }
-      const onAbort = () => {
-        settle(() => {
-          // The signal's reason is passed on unchanged.
-          // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-          reject(signal?.reason)
-        })
-      }
-      const onTimeout = () => {
-        settle(() => {
-          reject(tooLate('X509-SVID', this.#endpoint, initialTimeoutMs, this.#failures, this.#lastError))
-        })
-      }
-      const timer = initialTimeoutMs > longestTimerMs ? undefined : setTimeout(onTimeout, initialTimeoutMs)
-      signal?.addEventListener('abort', onAbort, { once: true })
-      this.#first = {
-        resolve: () => {
-          settle(resolve)
-        },
-        reject: (error) => {
-          settle(() => {
-            // The error of the watch, unchanged.
-            // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
-            reject(error)
-          })
-        },
-      }
-    })
-  }
-
-  #take(message: X509Context): void {
-    const context = this.#held ? message.reusing(this.#held.context) : message
-    let svid
+  #take(message: X509Context, earlier: Holding | undefined): Holding {
+    const context = earlier ? message.reusing(earlier.context) : message
     try {
-      svid = this.#settings.pick(context)
+      return { context, svid: this.#settings.pick(context), since: this.#settings.now().getTime() }
     } catch (cause) {
-      // A message is a whole: an identity that is not in it is one that the agent has taken back.
-      this.#lastError =
-        cause instanceof SpiffeError ? cause : new SpiffeError('ERR_SVID_NOT_FOUND', 'pickSvid threw', { cause })
-      this.#failures++
-      this.#withdraw(this.#lastError)
-      return
-    }
-    this.#lastError = undefined
-    this.#failures = 0
-    if (!this.#withdrawal && this.#held?.context.equals(context)) {
-      this.#counts.unchanged++
-      this.#setState('ready')
-      return
-    }
-    this.#withdrawal = undefined
-    this.#held = { context, svid, since: this.#settings.now().getTime() }
-    this.#counts.updates++
-    this.#watchdog.watch(svid)
-    this.#setState('ready')
-    this.#latest.set(context)
-    this.#tell('update', context)
-    this.#callListeners()
-    this.#first?.resolve()
-  }
-
-  #withdraw(error: SpiffeError): void {
-    if (!this.#held || this.#withdrawal) return
-    this.#withdrawal = error
-    this.#watchdog.stop()
-    this.#setState('withdrawn')
-    this.#tell('withdrawn', error)
-    this.#callListeners()
-  }
-
-  #hear(event: WatchEvent): void {
-    switch (event.type) {
-      case 'discarded':
-        this.#lastError = event.error
-        this.#failures++
-        this.#counts.discarded++
-        this.#tell('discarded', event.error)
-        break
-      case 'warning': {
-        const { message } = event
-        // Later, so that whoever awaits open() has had the time to listen.
-        if (this.#state === 'connecting') setImmediate(() => this.#tell('warning', message))
-        else this.#tell('warning', message)
-        break
-      }
-      case 'denied': {
-        // An ICP agent answers every fault with a denial, also an outage behind it.
-        const keep = (this.#settings.onDenied ?? (event.dialect === 'icp' ? 'keep' : 'withdraw')) === 'keep'
-        if (!keep) this.#withdraw(event.error)
-        break
-      }
-      case 'retry': {
-        const { error, kind, attempt, delayMs } = event
-        this.#lastError = error
-        this.#failures++
-        if (this.#state === 'ready') this.#setState('reconnecting')
-        this.#tell('retry', { error, kind, attempt, delayMs })
-        break
-      }
-      case 'connecting':
-      case 'open':
-        break
+      if (cause instanceof SpiffeError) throw cause
+      throw new SpiffeError('ERR_SVID_NOT_FOUND', 'pickSvid threw', { cause })
     }
   }
 
-  #stop(error: WorkloadApiError): void {
-    this.#lastError = error
-    this.#watchdog.stop()
-    this.#setState('stopped')
-    this.#tell('stopped', error)
-    this.#latest.end(error)
-    this.#first?.reject(error)
-  }
-
-  #setState(state: X509SourceState): void {
-    if (this.#state === state) return
-    this.#state = state
-    this.#tell('state', state)
+  readonly #hear = <N extends keyof SourceEvents<Holding>>(name: N, value: SourceEvents<Holding>[N][0]): void => {
+    if (name === 'update') {
+      const { context, svid } = value as Holding
+      this.#watchdog.watch(svid)
+      this.#latest.set(context)
+      this.#tell('update', context)
+    } else {
+      if (name === 'withdrawn' || name === 'stopped') this.#watchdog.stop()
+      this.#tell(name, value as X509SourceEvents[N][0])
+    }
+    if (name === 'stopped') this.#latest.end(value)
+    if (name === 'update' || name === 'withdrawn') this.#listeners.call()
   }
 
   #tell<N extends keyof X509SourceEvents>(name: N, value: X509SourceEvents[N][0]): void {
@@ -308,9 +188,5 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
       ;(this as EventEmitter<string>).emit(name, value)
     })
     publish(name, this.#endpoint, value)
-  }
-
-  #callListeners(): void {
-    for (const listener of [...this.#listeners]) callOut(listener)
   }
 }
