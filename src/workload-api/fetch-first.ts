@@ -13,6 +13,7 @@ export async function fetchFirst<T>(
   let onAbort: (() => void) | undefined
   try {
     return await new Promise<T>((resolve, reject) => {
+      signal.throwIfAborted()
       const stream = agent.stream(connection, method, {
         onMessage: (bytes, dialect) => {
           stream.cancel()

@@ -129,6 +129,20 @@ test('the signal ends a call with its own reason', async () => {
   await expect.poll(() => agent.streams.size).toBe(0)
 })
 
+test('a call on a connection that stands ends with its signal, also when that aborts before anything was sent', async () => {
+  const { agent, client } = await start({ FetchX509SVID: (call, nth) => nth === 0 && call.write(issuer.message([good])) })
+  await client.fetchX509Context()
+  const reason = new Error('enough')
+  const controller = new AbortController()
+  const call = client.fetchX509Context({ signal: controller.signal })
+  controller.abort(reason)
+  await expect(call).rejects.toBe(reason)
+  const last = client.fetchX509Context()
+  await client.close()
+  await expect(last).rejects.toMatchObject({ code: 'ERR_CLOSED' })
+  expect(agent.count('FetchX509SVID')).toBe(1)
+})
+
 test('calls share one connection, at one time and one after the other', async () => {
   const { agent, client } = await start(everything)
   const sockets = new Set<string>()
