@@ -113,6 +113,11 @@ describe('the source gets its SVID from the next stream when the first one', () 
         stream.end('no')
       },
     ],
+    ...[403, 404].map((status): [string, Act] => [
+      `gets HTTP ${status}, which no agent said`,
+      (stream) => stream.respond({ ':status': status }, { endStream: true }),
+    ]),
+    ['is reset for want of security', (stream) => stream.close(constants.NGHTTP2_INADEQUATE_SECURITY)],
     [
       'gets another content type',
       (stream) => {
@@ -170,6 +175,28 @@ describe('the source gets its SVID from the next stream when the first one', () 
     expect(sessions.size).toBe(2)
   })
 })
+
+for (const [what, act] of [
+  ['HTTP 403', (stream) => stream.respond({ ':status': 403 }, { endStream: true })],
+  ['HTTP 404', (stream) => stream.respond({ ':status': 404 }, { endStream: true })],
+  ['a reset for want of security', (stream) => stream.close(constants.NGHTTP2_INADEQUATE_SECURITY)],
+] satisfies [string, Act][])
+  test(`${what} in the place of the agent takes no identity away and ends no watch`, async () => {
+    const second = await issuer.issue()
+    const { endpoint, sessions } = await startHttp2((stream, nth) => {
+      if (nth === 1 || nth === 2) act(stream, nth, stream.session as ServerHttp2Session)
+      else {
+        stream.respond(headers)
+        stream.write(frame(issuer.message([nth === 0 ? good : second])))
+      }
+    })
+    const source = await open(endpoint)
+    const taken: string[] = []
+    source.on('withdrawn', () => taken.push('withdrawn')).on('stopped', () => taken.push('stopped'))
+    for (const session of sessions) session.destroy()
+    await expect.poll(() => source.getX509Svid().equals(second)).toBe(true)
+    expect(taken).toEqual([])
+  })
 
 test('a graceful GOAWAY lets the stream go on, and the next one has a connection of its own', async () => {
   let first: ServerHttp2Stream | undefined

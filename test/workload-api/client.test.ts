@@ -130,7 +130,9 @@ test('the signal ends a call with its own reason', async () => {
 })
 
 test('a call on a connection that stands ends with its signal, also when that aborts before anything was sent', async () => {
-  const { agent, client } = await start({ FetchX509SVID: (call, nth) => nth === 0 && call.write(issuer.message([good])) })
+  const { agent, client } = await start({
+    FetchX509SVID: (call, nth) => nth === 0 && call.write(issuer.message([good])),
+  })
   await client.fetchX509Context()
   const reason = new Error('enough')
   const controller = new AbortController()

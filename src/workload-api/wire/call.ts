@@ -16,12 +16,16 @@ export interface CallHandlers {
   onEnd: (status: CallStatus) => void
 }
 
-/** Statuses of gRPC for what HTTP says instead of one. */
+/**
+ * Statuses of gRPC for what HTTP says instead of one. gRPC makes PERMISSION_DENIED, UNIMPLEMENTED and UNAUTHENTICATED of
+ * 403, 404 and 401, and of one code of resets. We do not: those words take an identity away or end a watch for good, and
+ * only the agent says them. Something else in its place has not.
+ */
 const statusOfHttp = new Map([
   [400, Status.internal],
-  [401, Status.unauthenticated],
-  [403, Status.permissionDenied],
-  [404, Status.unimplemented],
+  [401, Status.unavailable],
+  [403, Status.unavailable],
+  [404, Status.unavailable],
   [429, Status.unavailable],
   [502, Status.unavailable],
   [503, Status.unavailable],
@@ -31,7 +35,7 @@ const statusOfReset = new Map<number, number>([
   [constants.NGHTTP2_REFUSED_STREAM, Status.unavailable],
   [constants.NGHTTP2_CANCEL, Status.cancelled],
   [constants.NGHTTP2_ENHANCE_YOUR_CALM, Status.resourceExhausted],
-  [constants.NGHTTP2_INADEQUATE_SECURITY, Status.permissionDenied],
+  [constants.NGHTTP2_INADEQUATE_SECURITY, Status.unavailable],
 ])
 
 /**
@@ -63,7 +67,7 @@ export class Call {
     })
     this.#stream
       .on('response', (headers) => this.#readHeaders(headers))
-      .on('trailers', (headers: IncomingHttpHeaders) => (this.#status ??= statusIn(headers)))
+      .on('trailers', (headers: IncomingHttpHeaders) => (this.#status = statusIn(headers) ?? this.#status))
       .on('data', (octets: Buffer) => this.#read(octets))
       // The same outcome comes as the code of the reset, or as the end of the session.
       .on('error', () => undefined)

@@ -108,9 +108,31 @@ describe('a call ends with', () => {
         stream.end(frame(hello))
       },
     ],
-    ['UNIMPLEMENTED for HTTP 404', 12, (stream) => stream.respond({ ':status': 404 }, { endStream: true })],
-    ['PERMISSION_DENIED for HTTP 403', 7, (stream) => stream.respond({ ':status': 403 }, { endStream: true })],
-    ['UNAVAILABLE for HTTP 503', 14, (stream) => stream.respond({ ':status': 503 }, { endStream: true })],
+    // Not the words of an agent: PERMISSION_DENIED and UNIMPLEMENTED have consequences.
+    ...[401, 403, 404, 429, 502, 503, 504].map((status): [string, number, Act] => [
+      `UNAVAILABLE for HTTP ${status}`,
+      14,
+      (stream) => stream.respond({ ':status': status }, { endStream: true }),
+    ]),
+    [
+      'UNAVAILABLE for a reset because of security',
+      14,
+      (stream) => stream.close(constants.NGHTTP2_INADEQUATE_SECURITY),
+    ],
+    [
+      'the status of its answer, whatever HTTP says',
+      7,
+      (stream) => stream.respond({ ':status': 403, 'grpc-status': '7' }, { endStream: true }),
+    ],
+    [
+      'the status of its trailers, whatever its headers said',
+      7,
+      (stream) => {
+        stream.respond({ ...grpc, 'grpc-status': '0' }, { waitForTrailers: true })
+        stream.once('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '7' }))
+        stream.end(frame(hello))
+      },
+    ],
     ['UNKNOWN for HTTP 418', 2, (stream) => stream.respond({ ':status': 418 }, { endStream: true })],
     ['UNAVAILABLE for a refused stream', 14, (stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM)],
     ['CANCELLED for a cancelled stream', 1, (stream) => stream.close(constants.NGHTTP2_CANCEL)],
