@@ -37,8 +37,10 @@ const labelled = [
   { prefix: 'DOCKER_LABEL_', key: 'x-docker-label-', labels: 'docker' },
 ] as const
 
-// A gRPC server takes 16 KiB of metadata as a rule, and our own is not all of it.
-const mostBytes = 8 * 1024
+// From 8 KiB of headers on a gRPC server refuses requests at random, and from 16 KiB on all; ours are not all of them.
+const mostBytes = 7.5 * 1024
+/** What each header counts besides its octets (RFC 9113 §6.5.2). */
+const bytesPerHeader = 32
 
 /** Where a value comes from, the header that it is for, and the value. */
 type Candidate = readonly [origin: string, key: string, value: string]
@@ -90,7 +92,7 @@ export function buildIcpMetadata(source: IcpMetadataSource): IcpMetadata {
       warnings.push(`${origin} is not sent to the agent: ${fault}`)
       continue
     }
-    const cost = key.length + value.length
+    const cost = key.length + value.length + bytesPerHeader
     if (bytes + cost > mostBytes) {
       warnings.push(`${origin} is not sent to the agent: all headers together would exceed ${mostBytes} bytes`)
       continue

@@ -78,10 +78,19 @@ test('all headers together stay under 8 KiB; the labels that come last are left 
     Array.from({ length: 20 }, (_, index) => [`DOCKER_LABEL_L${index}`, 'v'.repeat(1_000)]),
   )
   const { entries, warnings } = build({ POD_NAME: 'web', ...env })
-  expect(Object.keys(entries)).toHaveLength(1 + 8)
+  expect(Object.keys(entries)).toHaveLength(1 + 7)
   expect(entries['x-k8s-pod-name']).toBe('web')
   expect(entries['x-docker-label-l0']).toBeDefined()
-  expect(warnings).toHaveLength(12)
+  expect(warnings).toHaveLength(13)
+})
+
+test('many small headers count as HTTP/2 counts them, 32 bytes for each besides its own', () => {
+  const labels = Object.fromEntries(Array.from({ length: 400 }, (_, index) => [`l${index}`, 'v']))
+  const { entries, warnings } = build({}, { labels: { pod: labels } })
+  const bytes = Object.entries(entries).reduce((sum, [key, value]) => sum + key.length + value.length + 32, 0)
+  expect(bytes).toBeGreaterThan(7_000)
+  expect(bytes).toBeLessThan(8_192 - 500)
+  expect(Object.keys(entries).length + warnings.length).toBe(400)
 })
 
 test('Windows means variables whatever their case', () => {
