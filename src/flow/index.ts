@@ -1,3 +1,4 @@
+export { afterSilence } from './after-silence.js'
 export { callOut } from './call-out.js'
 export { clearQuietTimer } from './clear-quiet-timer.js'
 export { doublingDelay, proportionalDelay } from './delay.js'

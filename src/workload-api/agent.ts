@@ -172,11 +172,14 @@ export class Agent {
     const first = this.#known ?? standardDialect
     const order = this.#forced ? [first] : [first, first === standardDialect ? icpDialect : standardDialect]
     let current: OpenStream | undefined
+    let cancelled = false
     const start = (index: number): void => {
       const dialect = order[index] as Dialect
       const path = dialect.paths.x509Svids
       let answered = false
       const request = { path, message: nothing, metadata: this.#x509Metadata(dialect, handlers) }
+      // By whoever heard a warning about the metadata.
+      if (cancelled) return
       current = connection.stream(request, {
         onMessage: (bytes) => {
           answered = true
@@ -197,7 +200,12 @@ export class Agent {
       })
     }
     start(0)
-    return { cancel: () => current?.cancel() }
+    return {
+      cancel: () => {
+        cancelled = true
+        current?.cancel()
+      },
+    }
   }
 
   /** Asks in which dialect the agent answers FetchX509SVID, and takes nothing from the answer. */

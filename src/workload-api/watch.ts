@@ -1,11 +1,11 @@
-import { linkAbort, longestTimerMs, sleep } from '../flow/index.js'
+import { afterSilence, linkAbort, sleep } from '../flow/index.js'
 import { WorkloadApiError } from '../errors/index.js'
 import type { Agent, StreamEnd, StreamMethod } from './agent.js'
 import { delayAfter } from './backoff.js'
 import type { BackoffStrategy, FailureKind } from './backoff.js'
 import type { Decoded } from './decode/x509-context.js'
 import type { Dialect, DialectName } from './dialects/dialect.js'
-import type { Connection } from './wire/connection.js'
+import type { Connection, OpenStream } from './wire/connection.js'
 import { Status } from './wire/status.js'
 
 /** What a watch tells besides values. */
@@ -134,35 +134,34 @@ export class Watch<T> {
     const { agent, method, handlers, firstMessageTimeoutMs } = this.#settings
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
+      let stream = undefined as OpenStream | undefined
       const settle = (outcome: Outcome) => {
-        clearTimeout(timer)
+        stopWaiting()
         signal.removeEventListener('abort', onAbort)
         resolve(outcome)
       }
       const onAbort = () => {
-        clearTimeout(timer)
-        stream.cancel()
+        stopWaiting()
+        // Whoever hears of an event may close while the stream is being opened.
+        stream?.cancel()
         reject(new Error('aborted'))
       }
-      const timer = setTimeout(
-        () => {
-          stream.cancel()
-          agent.renew(connection)
-          settle({ kind: 'transient', error: this.#silent() })
-        },
-        Math.min(firstMessageTimeoutMs, longestTimerMs),
-      )
-      timer.unref()
+      const stopWaiting = afterSilence(firstMessageTimeoutMs, () => {
+        stream?.cancel()
+        agent.renew(connection)
+        settle({ kind: 'transient', error: this.#silent() })
+      })
       signal.addEventListener('abort', onAbort, { once: true })
-      const stream = agent.stream(connection, method, {
+      stream = agent.stream(connection, method, {
         onMessage: (bytes, dialect) => {
-          clearTimeout(timer)
+          stopWaiting()
           this.#take(bytes, dialect)
         },
         onEnd: (end) => settle(judge(end)),
         onWarning: (message) => handlers.onEvent({ type: 'warning', message }),
       })
-      handlers.onEvent({ type: 'open' })
+      if (signal.aborted) stream.cancel()
+      else handlers.onEvent({ type: 'open' })
     })
   }
 

@@ -184,7 +184,7 @@ for (const [what, act] of [
   test(`${what} in the place of the agent takes no identity away and ends no watch`, async () => {
     const second = await issuer.issue()
     const { endpoint, sessions } = await startHttp2((stream, nth) => {
-      if (nth === 1 || nth === 2) act(stream, nth, stream.session as ServerHttp2Session)
+      if (nth === 1 || nth === 2) act(stream)
       else {
         stream.respond(headers)
         stream.write(frame(issuer.message([nth === 0 ? good : second])))

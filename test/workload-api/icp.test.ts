@@ -237,6 +237,27 @@ describe('metadata', () => {
     expect(warnings[0]).toMatchObject({ message: expect.stringContaining('POD_UID') as string })
   })
 
+  for (const dialect of ['auto', 'icp'] as const)
+    test(`may be warned about to somebody who stops at that, dialect ${dialect}`, async () => {
+      withEnv({ POD_UID: 'ü' })
+      const { agent, client } = await start(
+        { FetchX509SVID: (call) => call.end(), FetchJWTBundles: (call) => call.end() },
+        { dialect },
+      )
+      const events: string[] = []
+      const stop = new AbortController()
+      const reason = new Error('enough')
+      const onEvent = ({ type }: WatchEvent) => {
+        events.push(type)
+        if (type === 'warning') stop.abort(reason)
+      }
+      await expect(client.watchX509Context({ signal: stop.signal, onEvent }).next()).rejects.toBe(reason)
+      expect(events.at(-1)).toBe('warning')
+      // What the watch left on the connection would be there before this call.
+      await client.fetchJwtBundles().catch(() => undefined)
+      expect(agent.streams.size).toBe(0)
+    })
+
   test('is left out when the option says so', async () => {
     withEnv({ POD_NAME: 'web-1' })
     const { agent, client } = await start(

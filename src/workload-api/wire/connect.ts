@@ -1,6 +1,7 @@
 import { connect as connectSocket } from 'node:net'
 import type { Socket } from 'node:net'
 import { WorkloadApiError } from '../../errors/index.js'
+import { afterSilence } from '../../flow/index.js'
 import type { Endpoint } from '../endpoint.js'
 
 /**
@@ -43,7 +44,7 @@ export function connect(endpoint: Endpoint, connectTimeoutMs: number, signal: Ab
     )
     socket.unref()
     const settle = () => {
-      clearTimeout(timer)
+      stopWaiting()
       signal.removeEventListener('abort', onAbort)
       // The error listener stays: what still comes out of a socket that is given up concerns nobody.
       socket.off('connect', onConnect)
@@ -55,11 +56,10 @@ export function connect(endpoint: Endpoint, connectTimeoutMs: number, signal: Ab
       // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
       reject(error)
     }
-    const timer = setTimeout(() => {
+    const stopWaiting = afterSilence(timeoutMs, () => {
       const cause = Object.assign(new Error(`no connection within ${timeoutMs} ms`), { code: 'ETIMEDOUT' })
       fail(unreachable(endpoint, cause))
-    }, timeoutMs)
-    timer.unref()
+    })
     const onAbort = () => {
       fail(signal.reason)
     }

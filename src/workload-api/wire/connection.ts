@@ -1,7 +1,7 @@
 import { connect as connectHttp2 } from 'node:http2'
 import type { ClientHttp2Session } from 'node:http2'
 import type { Socket } from 'node:net'
-import { longestTimerMs } from '../../flow/index.js'
+import { afterSilence } from '../../flow/index.js'
 import type { Endpoint } from '../endpoint.js'
 import { Call } from './call.js'
 import type { CallHandlers, CallRequest } from './call.js'
@@ -89,9 +89,16 @@ export class Connection {
 
   /** Starts a server stream. */
   stream(request: CallRequest, handlers: CallHandlers): OpenStream {
-    const call = this.#call(request, handlers)
+    let cancelled = false
+    const call = this.#call(request, {
+      onMessage: handlers.onMessage,
+      onEnd: (status) => {
+        if (!cancelled) handlers.onEnd(status)
+      },
+    })
     return {
       cancel: () => {
+        cancelled = true
         call?.cancel()
         if (call) this.#finish(call)
       },
@@ -182,7 +189,7 @@ export class Connection {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
       const settle = () => {
-        clearTimeout(timer)
+        stopWaiting()
         signal.removeEventListener('abort', onAbort)
         this.#session.off('remoteSettings', onSettings).off('close', onFailure)
       }
@@ -200,8 +207,7 @@ export class Connection {
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
         reject(signal.reason)
       }
-      const timer = setTimeout(onFailure, Math.min(this.#options.connectTimeoutMs, longestTimerMs))
-      timer.unref()
+      const stopWaiting = afterSilence(this.#options.connectTimeoutMs, onFailure)
       signal.addEventListener('abort', onAbort, { once: true })
       this.#session.once('remoteSettings', onSettings).once('close', onFailure)
     })

@@ -1,5 +1,5 @@
 import type { ClientHttp2Session } from 'node:http2'
-import { clearQuietTimer, longestTimerMs } from '../../flow/index.js'
+import { afterSilence, clearQuietTimer, longestTimerMs } from '../../flow/index.js'
 
 export interface KeepaliveOptions {
   /** Silence after which a ping asks whether the other side is alive, in milliseconds. */
@@ -14,7 +14,7 @@ export class Keepalive {
   readonly #options: KeepaliveOptions
   readonly #inUse: () => boolean
   readonly #silence: NodeJS.Timeout | undefined
-  #answer: NodeJS.Timeout | undefined
+  #stopWaiting: (() => void) | undefined
 
   /** @param inUse - Whether a call is under way: gRPC servers do not like pings without one. */
   constructor(session: ClientHttp2Session, options: KeepaliveOptions, inUse: () => boolean) {
@@ -32,20 +32,17 @@ export class Keepalive {
 
   stop(): void {
     clearQuietTimer(this.#silence)
-    clearQuietTimer(this.#answer)
+    this.#stopWaiting?.()
   }
 
   #ask(): void {
     if (this.#session.destroyed) return
     this.#silence?.refresh()
-    if (!this.#inUse() || this.#answer) return
-    this.#answer = setTimeout(
-      () => this.#session.destroy(),
-      Math.min(this.#options.keepaliveTimeoutMs, longestTimerMs),
-    ).unref()
+    if (!this.#inUse() || this.#stopWaiting) return
+    this.#stopWaiting = afterSilence(this.#options.keepaliveTimeoutMs, () => this.#session.destroy())
     this.#session.ping(() => {
-      clearQuietTimer(this.#answer)
-      this.#answer = undefined
+      this.#stopWaiting?.()
+      this.#stopWaiting = undefined
     })
   }
 }

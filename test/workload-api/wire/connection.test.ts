@@ -25,7 +25,11 @@ afterEach(async () => {
 
 type Act = (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, session: ServerHttp2Session) => void
 
-async function open(act: Act): Promise<Connection> {
+async function open(
+  act: Act,
+  connectTimeoutMs = options.connectTimeoutMs,
+  meanwhile?: () => void,
+): Promise<Connection> {
   const directory = await mkdtemp(join(tmpdir(), 'wire-'))
   cleanups.push(() => rm(directory, { recursive: true, force: true }))
   const path = join(directory, 'agent.sock')
@@ -45,7 +49,9 @@ async function open(act: Act): Promise<Connection> {
     for (const session of sessions) session.destroy()
     server.close()
   })
-  const connection = await Connection.open(parseEndpoint(`unix://${path}`), options, never)
+  const opening = Connection.open(parseEndpoint(`unix://${path}`), { ...options, connectTimeoutMs }, never)
+  meanwhile?.()
+  const connection = await opening
   cleanups.push(() => connection.close())
   return connection
 }
@@ -87,6 +93,22 @@ test('a call carries its message, its metadata and the headers of gRPC', async (
     'content-type': 'application/grpc',
     'workload.spiffe.io': 'true',
   })
+})
+
+test('a connection is made also while the process computes for longer than that may take', async () => {
+  const connection = await open(
+    () => undefined,
+    options.connectTimeoutMs,
+    () => {
+      const until = performance.now() + 900
+      while (performance.now() < until);
+    },
+  )
+  expect(connection.usable).toBe(true)
+})
+
+test('a connection may take for ever', async () => {
+  expect((await open(() => undefined, Infinity)).usable).toBe(true)
 })
 
 test('an empty message is a message', async () => {
@@ -204,6 +226,20 @@ test('a stream hears nothing after it was cancelled, also by the first of two me
   // Everything that could still come of that stream comes before the answer to another call.
   await connection.unary(request, never).catch(() => undefined)
   expect(heard).toEqual(['message'])
+})
+
+test('a stream that was cancelled hears nothing either where the connection had just ended', async () => {
+  const connection = await open(() => undefined)
+  const closed = new Promise<void>((resolve) => (connection.onClose = resolve))
+  connection.close()
+  await closed
+  await new Promise((resolve) => setImmediate(resolve))
+  const heard: string[] = []
+  const handlers = { onMessage: () => heard.push('message'), onEnd: () => heard.push('end') }
+  connection.stream(request, handlers).cancel()
+  // The end of a second one comes after that of the first.
+  await new Promise<void>((resolve) => connection.stream(request, { ...handlers, onEnd: () => resolve() }))
+  expect(heard).toEqual([])
 })
 
 test('a GOAWAY ends the calls that the agent has not seen; those before it go on', async () => {
