@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import type { ClosedError } from '../errors/index.js'
 import { SpiffeError } from '../errors/index.js'
 import { holding, linkAbort, SingleFlight } from '../flow/index.js'
@@ -47,6 +48,8 @@ export class JwtSvidCache {
 
   constructor(settings: JwtSvidCacheSettings) {
     this.#settings = settings
+    // Each call listens while it lasts; Node.js 20 takes more than ten for a leak.
+    setMaxListeners(0, this.#closing.signal)
   }
 
   get size(): number {

@@ -1,4 +1,5 @@
 import { UntrustedPeerError, WorkloadApiError } from '../errors/index.js'
+import { afterSilence } from '../flow/index.js'
 import type { Dialect, DialectName } from './dialects/dialect.js'
 import { icpDialect } from './dialects/icp.js'
 import { standardDialect } from './dialects/standard.js'
@@ -32,6 +33,8 @@ export interface AgentOptions extends ConnectionOptions {
   readonly dialect: DialectName | 'auto'
   /** What an ICP agent is told about this workload; made when it is first needed. */
   readonly icpMetadata: () => IcpMetadata
+  /** Longest silence before the first message of a stream. */
+  readonly firstMessageTimeoutMs: number
 }
 
 /** One unary call, once the dialect is known. */
@@ -51,6 +54,11 @@ const nothing = new Uint8Array(0)
 
 const dialects = { spiffe: standardDialect, icp: icpDialect }
 
+/** Whether a call was ended because no answer came in time: its connection may be dead without knowing it. */
+export function endedByDeadline({ aborted, reason }: AbortSignal): boolean {
+  return aborted && reason instanceof WorkloadApiError && reason.code === 'ERR_TIMEOUT'
+}
+
 /** Any answer but these shows that the method exists, and so which dialect the agent speaks. */
 const decides = new Set<number>([
   Status.invalidArgument,
@@ -67,6 +75,7 @@ const decides = new Set<number>([
  */
 export class Agent {
   readonly endpoint: Endpoint
+  readonly firstMessageTimeoutMs: number
   readonly #connections: ConnectionKeeper
   readonly #forced: Dialect | undefined
   readonly #icpMetadata: () => IcpMetadata
@@ -77,6 +86,7 @@ export class Agent {
 
   constructor(endpoint: Endpoint, options: AgentOptions) {
     this.endpoint = endpoint
+    this.firstMessageTimeoutMs = options.firstMessageTimeoutMs
     this.#connections = new ConnectionKeeper(endpoint, options)
     this.#forced = options.dialect === 'auto' ? undefined : dialects[options.dialect]
     this.#known = this.#forced
@@ -100,6 +110,15 @@ export class Agent {
   /** The next call gets a connection of its own: this one may be dead without knowing it. */
   renew(connection: Connection): void {
     this.#connections.renew(connection)
+  }
+
+  /** The error for a stream through which nothing came. */
+  silence(): WorkloadApiError {
+    return new WorkloadApiError(
+      'ERR_TIMEOUT',
+      `the agent at ${this.endpoint.text} opened the stream and sent nothing for ${this.firstMessageTimeoutMs} ms; check its log`,
+      { endpoint: this.endpoint.text },
+    )
   }
 
   close(): void {
@@ -131,6 +150,7 @@ export class Agent {
     try {
       return await this.#unary(connection, make(dialect), signal)
     } catch (error) {
+      if (endedByDeadline(signal)) this.renew(connection)
       if (!(error instanceof WorkloadApiError) || error.grpcStatus !== Status.unimplemented) throw error
       if (!this.#mayHaveChanged(connection)) throw error
       await this.#identify(connection, signal)
@@ -211,6 +231,7 @@ export class Agent {
   /** Asks in which dialect the agent answers FetchX509SVID, and takes nothing from the answer. */
   async #identify(connection: Connection, signal: AbortSignal): Promise<void> {
     let onAbort: (() => void) | undefined
+    let stopWaiting: (() => void) | undefined
     try {
       await new Promise<void>((resolve, reject) => {
         signal.throwIfAborted()
@@ -231,8 +252,15 @@ export class Agent {
           reject(signal.reason)
         }
         signal.addEventListener('abort', onAbort, { once: true })
+        stopWaiting = afterSilence(this.firstMessageTimeoutMs, () => {
+          stream.cancel()
+          this.renew(connection)
+          reject(this.silence())
+        })
       })
     } finally {
+      stopWaiting?.()
+      if (endedByDeadline(signal)) this.renew(connection)
       if (onAbort) signal.removeEventListener('abort', onAbort)
     }
   }

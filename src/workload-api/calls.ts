@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import { ClosedError } from '../errors/index.js'
 import { callOut, Latest } from '../flow/index.js'
 import type { Agent, StreamMethod, UnaryCall } from './agent.js'
@@ -31,14 +32,14 @@ export interface StreamOf<T> {
 export class Calls {
   readonly #agent: Agent
   readonly #backoff: BackoffStrategy
-  readonly #firstMessageTimeoutMs: number
   readonly #closing = new AbortController()
   readonly #watches = new Set<{ close: () => void }>()
 
-  constructor(agent: Agent, backoff: BackoffStrategy, firstMessageTimeoutMs: number) {
+  constructor(agent: Agent, backoff: BackoffStrategy) {
     this.#agent = agent
     this.#backoff = backoff
-    this.#firstMessageTimeoutMs = firstMessageTimeoutMs
+    // Each call listens while it lasts; Node.js 20 takes more than ten for a leak.
+    setMaxListeners(0, this.#closing.signal)
   }
 
   unary<T>(options: CallOptions, make: (dialect: Dialect) => UnaryCall<T>): Promise<T> {
@@ -58,7 +59,6 @@ export class Calls {
       method,
       decode,
       backoff,
-      firstMessageTimeoutMs: this.#firstMessageTimeoutMs,
       handlers,
       onClose: () => this.#watches.delete(watch),
     })

@@ -80,6 +80,7 @@ export class WorkloadApiClient {
       maxMessageBytes: this.#limits.maxMessageBytes,
       keepaliveMs: expectMs('keepaliveMs', options.keepaliveMs ?? 330_000, 1),
       keepaliveTimeoutMs: expectMs('keepaliveTimeoutMs', options.keepaliveTimeoutMs ?? 20_000, 1),
+      firstMessageTimeoutMs: expectMs('firstMessageTimeoutMs', options.firstMessageTimeoutMs ?? 60_000, 1),
       dialect: options.dialect ?? 'auto',
       icpMetadata: () =>
         options.metadata === false
@@ -92,9 +93,7 @@ export class WorkloadApiClient {
               platform: process.platform,
             }),
     })
-    const backoff = expectBackoff(options.backoff ?? defaultBackoff)
-    const firstMessageTimeoutMs = expectMs('firstMessageTimeoutMs', options.firstMessageTimeoutMs ?? 60_000, 1)
-    this.#calls = new Calls(this.#agent, backoff, firstMessageTimeoutMs)
+    this.#calls = new Calls(this.#agent, expectBackoff(options.backoff ?? defaultBackoff))
   }
 
   /** Where this client asks. */

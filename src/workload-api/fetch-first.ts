@@ -1,3 +1,4 @@
+import { endedByDeadline } from './agent.js'
 import type { Agent, StreamMethod } from './agent.js'
 import type { Decoded } from './decode/x509-context.js'
 import type { Dialect } from './dialects/dialect.js'
@@ -38,6 +39,7 @@ export async function fetchFirst<T>(
       signal.addEventListener('abort', onAbort, { once: true })
     })
   } finally {
+    if (endedByDeadline(signal)) agent.renew(connection)
     if (onAbort) signal.removeEventListener('abort', onAbort)
   }
 }

@@ -43,8 +43,6 @@ export interface WatchSettings<T> {
   readonly method: StreamMethod
   readonly decode: (bytes: Uint8Array, dialect: Dialect) => Decoded<T>
   readonly backoff: BackoffStrategy
-  /** Longest silence before the first message of a stream. */
-  readonly firstMessageTimeoutMs: number
   readonly handlers: WatchHandlers<T>
   readonly onClose: () => void
 }
@@ -131,7 +129,7 @@ export class Watch<T> {
   }
 
   #follow(connection: Connection, signal: AbortSignal): Promise<Outcome> {
-    const { agent, method, handlers, firstMessageTimeoutMs } = this.#settings
+    const { agent, method, handlers } = this.#settings
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
       let stream = undefined as OpenStream | undefined
@@ -146,10 +144,10 @@ export class Watch<T> {
         stream?.cancel()
         reject(new Error('aborted'))
       }
-      const stopWaiting = afterSilence(firstMessageTimeoutMs, () => {
+      const stopWaiting = afterSilence(agent.firstMessageTimeoutMs, () => {
         stream?.cancel()
         agent.renew(connection)
-        settle({ kind: 'transient', error: this.#silent() })
+        settle({ kind: 'transient', error: agent.silence() })
       })
       signal.addEventListener('abort', onAbort, { once: true })
       stream = agent.stream(connection, method, {
@@ -207,19 +205,11 @@ export class Watch<T> {
     await sleep(delayMs, link.signal).catch(() => undefined)
     link.release()
   }
-
-  #silent(): WorkloadApiError {
-    const { agent, firstMessageTimeoutMs } = this.#settings
-    return new WorkloadApiError(
-      'ERR_TIMEOUT',
-      `the agent at ${agent.endpoint.text} opened the stream and sent nothing for ${firstMessageTimeoutMs} ms; check its log`,
-      { endpoint: agent.endpoint.text },
-    )
-  }
 }
 
 /** Before a stream was opened: no connection, or an agent that would not say in which dialect it answers. */
 function judgeConnect(error: WorkloadApiError): Outcome {
+  if (error.code === 'ERR_TIMEOUT') return { kind: 'transient', error }
   if (error.grpcStatus === undefined) return { kind: 'unreachable', error }
   return { kind: 'transient', error, terminal: error.grpcStatus === Status.unimplemented }
 }

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { X509Source } from '../../src/source/index.js'
 import type { X509Svid } from '../../src/svid/index.js'
-import { WorkloadApiClient } from '../../src/workload-api/index.js'
+import { WorkloadApiClient, type WatchEvent } from '../../src/workload-api/index.js'
 import { Issuer, ScriptedAgent } from './scripted-agent.js'
 
 // Below gRPC: an agent made of bare HTTP/2, which can do what no gRPC server lets a test do.
@@ -174,6 +174,37 @@ describe('the source gets its SVID from the next stream when the first one', () 
     // A connection that went silent is not trusted with the next stream.
     expect(sessions.size).toBe(2)
   })
+})
+
+for (const [what, call] of [
+  ['FetchX509SVID', (client, timeoutMs) => client.fetchX509Context({ timeoutMs })],
+  ['FetchJWTSVID', (client, timeoutMs) => client.fetchJwtSvid('a', { timeoutMs })],
+] satisfies [string, (client: WorkloadApiClient, timeoutMs: number) => Promise<unknown>][])
+  test(`${what} without an answer in time: the next call has a connection of its own`, async () => {
+    // The first connection falls silent after its first call.
+    const { endpoint, sessions } = await startHttp2((stream, nth, session) => {
+      if (nth === 0) sendGood(stream)
+      else if (session !== [...sessions][0]) stream.respond({ ...headers, 'grpc-status': '7' }, { endStream: true })
+    })
+    const client = new WorkloadApiClient({ endpoint })
+    cleanups.push(() => client.close())
+    await client.fetchX509Context()
+    await expect(call(client, 50)).rejects.toMatchObject({ code: 'ERR_TIMEOUT' })
+    await expect(call(client, 15_000)).rejects.toMatchObject({ code: 'ERR_WORKLOAD_API_DENIED' })
+    expect(sessions.size).toBe(2)
+  })
+
+test('an agent that does not say its dialect is asked again over another connection', async () => {
+  const { endpoint, sessions } = await startHttp2(() => undefined)
+  const client = new WorkloadApiClient({ endpoint, firstMessageTimeoutMs: 50, backoff: () => 20 })
+  cleanups.push(() => client.close())
+  const retries: WatchEvent[] = []
+  const onEvent = (event: WatchEvent) => event.type === 'retry' && retries.push(event)
+  const watch = client.watchJwtBundles({ onEvent })
+  void watch.next().catch(() => undefined)
+  await expect.poll(() => retries[0]).toMatchObject({ kind: 'transient', error: { code: 'ERR_TIMEOUT' } })
+  await expect.poll(() => sessions.size).toBeGreaterThan(1)
+  await watch.return?.()
 })
 
 for (const [what, act] of [

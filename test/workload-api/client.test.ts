@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { JwtSource } from '../../src/source/index.js'
 import type { X509Svid } from '../../src/svid/index.js'
 import { WorkloadApiClient, type WatchEvent, type WorkloadApiClientOptions } from '../../src/workload-api/index.js'
 import {
@@ -154,6 +155,19 @@ test('calls share one connection, at one time and one after the other', async ()
   for (const call of agent.seen) sockets.add(call.connection)
   expect(agent.seen.length).toBeGreaterThanOrEqual(3)
   expect(sockets.size).toBe(1)
+})
+
+test('many calls at one time are no leak, and nobody is warned of one', async () => {
+  const { client } = await start(everything)
+  const source = await JwtSource.open({ client })
+  const warnings: Error[] = []
+  const onWarning = (warning: Error) => warnings.push(warning)
+  process.on('warning', onWarning)
+  const many = Array.from({ length: 20 }, (_, index) => `audience-${index}`)
+  await Promise.all(many.map((audience) => Promise.all([client.fetchX509Context(), source.getJwtSvid(audience)])))
+  process.off('warning', onWarning)
+  await source.close()
+  expect(warnings).toEqual([])
 })
 
 test('close() ends calls and iterations with ClosedError, and what comes after', async () => {

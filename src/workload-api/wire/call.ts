@@ -75,6 +75,11 @@ export class Call {
       .end(frame(request.message))
   }
 
+  /** The other side did not look at this call. */
+  get refused(): boolean {
+    return this.#stream.rstCode === constants.NGHTTP2_REFUSED_STREAM
+  }
+
   cancel(): void {
     this.#done = true
     this.#stream.close(constants.NGHTTP2_CANCEL)

@@ -165,6 +165,8 @@ export class Connection {
       },
       onEnd: (status) => {
         if (call) this.#finish(call)
+        // HTTP/2 refuses calls itself on a connection that it gave up after a fault, and says nothing else of that.
+        if (call?.refused) this.retire()
         handlers.onEnd(status)
       },
     }

@@ -201,6 +201,12 @@ describe('a call ends with', () => {
     })
 })
 
+test('a connection on which a call was refused gets no more of them', async () => {
+  const connection = await open((stream) => stream.close(constants.NGHTTP2_REFUSED_STREAM))
+  await expect(connection.unary(request, never)).rejects.toMatchObject({ status: { code: 14 } })
+  expect(connection.usable).toBe(false)
+})
+
 test('the words of a status are decoded, and left as they are where that cannot be done', async () => {
   const say = (words: string) =>
     statusOf((stream) => answer(stream, Buffer.alloc(0), { 'grpc-status': '7', 'grpc-message': words }))
