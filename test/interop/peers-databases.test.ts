@@ -63,6 +63,9 @@ ssl_cert_file = '${files.paths.certFile}'\nssl_key_file = '${files.paths.keyFile
     )
     await writeFile(join(data, 'pg_hba.conf'), 'hostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n')
     await startServer(command, shell(`exec postgres -D ${data}`), port)
+    // It listens a moment before it lets anybody in.
+    const ready = `until pg_isready -q -h 127.0.0.1 -p ${port}; do sleep 0.05; done`
+    await run(command, shell(`timeout 20 sh -c '${ready}'`))
     return { port, ...files }
   }
 
