@@ -56,7 +56,9 @@ export const clients = {
       new Promise((resolve, reject) => {
         const stream = client.request({ 'x-who': who })
         let status
-        stream.setTimeout(patienceMs, () => stream.destroy(new Error('no answer in time')))
+        // Not the stream's own timer, which outlives a stream that never got a session.
+        const timer = setTimeout(() => stream.destroy(new Error('no answer in time')), patienceMs)
+        stream.on('close', () => clearTimeout(timer))
         stream.on('response', (headers) => (status = headers[':status']))
         text(stream).then((body) => resolve(expectIn(status, body)), reject)
       })

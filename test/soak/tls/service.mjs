@@ -38,7 +38,7 @@ const plain = createServer(createTlsOptionsForServer(source), (socket) => {
 attachSpiffeToServer(plain, source, options)
 // Not less: a call that a closing connection refuses is sent once more by grpc-js and then given up, so a machine on which a
 // connection is old before its first call arrives would see calls fail.
-const grpc = new Server({ 'grpc.max_connection_age_ms': 2_000, 'grpc.max_connection_age_grace_ms': 5_000 })
+const grpc = new Server({ 'grpc.max_connection_age_ms': 5_000, 'grpc.max_connection_age_grace_ms': 5_000 })
 grpc.addService(
   { ask },
   {

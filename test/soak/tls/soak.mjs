@@ -11,7 +11,7 @@ import { LiveSource } from './live-source.mjs'
 import { judge, line } from './verdict.mjs'
 import { ids, messageOf, World } from './world.mjs'
 
-const samplesWanted = 30
+const samplesWanted = 60
 const rotateEveryMs = 20
 /** How long a new authority is trusted before it issues, and the old one at least after it has stopped. */
 const overlapMs = { before: 1_000, after: 2_000 }
@@ -95,9 +95,11 @@ export async function soak({ seconds, seed, log }) {
       }
     }
     const newCaller = (kind) => clients[kind](source, ids.service, ports[serverOf[kind]], 'caller')
-    const callers = Object.fromEntries(kinds.map((kind) => [kind, [newCaller(kind), newCaller(kind)]]))
+    // A gRPC client has one connection for as long as the server lets it, so there each worker has its own.
+    const clientsOf = (kind) => Array.from({ length: kind === 'grpc' ? workersPerKind : 1 }, () => newCaller(kind))
+    const callers = Object.fromEntries(kinds.map((kind) => [kind, clientsOf(kind)]))
     const work = async (kind, worker) => {
-      const { call } = callers[kind][worker % 2]
+      const { call } = callers[kind][worker % callers[kind].length]
       while (!stop.signal.aborted) {
         const begin = performance.now()
         try {
@@ -143,7 +145,7 @@ export async function soak({ seconds, seed, log }) {
     const samples = []
     const begin = performance.now()
     const elapsed = () => (performance.now() - begin) / 1000
-    const everySeconds = seconds / samplesWanted
+    const everySeconds = Math.max(2, seconds / samplesWanted)
     for (let due = everySeconds; due <= seconds; due += everySeconds) {
       await sleep(Math.max(0, (due - elapsed()) * 1000))
       const { sample: service } = await ask({ sample: true })
@@ -154,6 +156,8 @@ export async function soak({ seconds, seed, log }) {
     stop.abort()
     await Promise.all(running)
     for (const { close } of Object.values(callers).flat()) await close()
+    // gRPC lets go of a connection some time after the client has closed.
+    for (let tries = 0; source.listeners > 0 && tries < 100; tries++) await sleep(100)
     const processor = Object.fromEntries(
       ['callers', 'service'].map((who) => [
         who,
