@@ -68,7 +68,8 @@ export function expectNothingLeft(): void {
     await vi.waitFor(
       () => {
         const sockets = [...openSockets()].filter(([address]) => !before.has(address)).map(([, name]) => name)
-        expect({ sockets, timers: timers.running() }).toEqual({ sockets: [], timers: [] })
+        // As one text, so that a report has all of it.
+        expect([...sockets, ...timers.running()].join('\n')).toBe('')
       },
       { timeout: 1_000 },
     )

@@ -7,7 +7,8 @@ import { expectNothingLeft } from './leaks.js'
 
 expectNothingLeft()
 
-// Ten workloads go through the same outage, each with a source and a jitter of its own: ten samples for the wait of one.
+// Ten workloads go through the same outage, each with a source and a jitter of its own. The bounds are on the waits that
+// the sources choose; how long it takes then is the machine's, and measured by the benchmark.
 
 const count = 10
 let agent: TestAgent
@@ -33,6 +34,14 @@ async function openSources(): Promise<X509Source[]> {
   return sources
 }
 
+/** Every retry that these sources announce, and when. */
+function retriesOf(sources: X509Source[]): (RetryNotice & { source: X509Source; at: number })[] {
+  const retries: ReturnType<typeof retriesOf> = []
+  for (const source of sources)
+    source.on('retry', (notice) => void retries.push({ ...notice, source, at: performance.now() }))
+  return retries
+}
+
 /** Resolves when every source has failed so often in one way. */
 function untilRetried(sources: X509Source[], kind: RetryNotice['kind'], times: number): Promise<unknown> {
   return Promise.all(
@@ -50,55 +59,71 @@ function untilRetried(sources: X509Source[], kind: RetryNotice['kind'], times: n
   )
 }
 
-/** Runs `end`, and gives the median of the times from its start until each source had its next SVID. */
-async function timeUntilUpdated(sources: X509Source[], end: () => Promise<void>): Promise<number> {
-  const updated = sources.map(
-    (source) => new Promise<number>((resolve) => source.once('update', () => resolve(performance.now()))),
-  )
-  const begun = performance.now()
+/** Runs `end`, and resolves when each source has its next SVID, the newest of its workload. */
+async function untilUpdated(sources: X509Source[], end: () => Promise<void>): Promise<void> {
+  const updated = sources.map((source) => new Promise((resolve) => source.once('update', resolve)))
   await end()
-  const times = (await Promise.all(updated)).map((at) => at - begun).sort((a, b) => a - b)
-  return (times[count / 2 - 1]! + times[count / 2]!) / 2
+  await Promise.all(updated)
+  expect(sources.map((source) => source.getX509Svid().serialNumber)).toEqual(
+    agent.workloads.map(({ svid }) => svid.serialNumber),
+  )
 }
 
-describe('the SVID is there within half a second of the socket, by the median of ten,', () => {
-  for (const [what, leaveFile] of [
-    ['when the socket file was deleted and created anew', false],
-    ['when the socket file stayed behind and was replaced', true],
+describe('a workload never waits longer than half a second to ask again', () => {
+  for (const [when, leaveFile] of [
+    ['while the socket file is gone, until it is created anew', false],
+    ['while the socket file stays behind, until it is replaced', true],
   ] as const)
-    test(what, async () => {
+    test(when, async () => {
       const sources = await openSources()
       const faults = sources.map(watchOver)
+      const retries = retriesOf(sources)
       await agent.die({ leaveFile })
       // By then the delays are as long as they get, so that a longer outage would cost no more.
       await untilRetried(sources, 'unreachable', 6)
       await agent.rotate()
-      expect(await timeUntilUpdated(sources, () => agent.comeBack())).toBeLessThan(500)
-      expect(sources.map((source) => source.getX509Svid().serialNumber)).toEqual(
-        agent.workloads.map(({ svid }) => svid.serialNumber),
-      )
+      await untilUpdated(sources, () => agent.comeBack())
+      const unreachable = retries.filter(({ kind }) => kind === 'unreachable')
+      expect(Math.max(...unreachable.map(({ delayMs }) => delayMs))).toBeLessThanOrEqual(500)
       expect(faults.flat()).toEqual([])
     })
 })
 
 describe('while the agent has no identity for it, a workload never waits longer than a tenth of the time so far,', () => {
   const denials = 9
+  const shortest = 100
   const longest = 1_000
+
+  /** Denials that were followed by more than their wait, each with the time since the first. */
+  function tooLong(retries: ReturnType<typeof retriesOf>): unknown[] {
+    const first = new Map<X509Source, number>()
+    return retries
+      .filter(({ kind }) => kind === 'denied')
+      .filter(({ source, at, delayMs }) => {
+        if (!first.has(source)) first.set(source, at)
+        // The source took its time a moment before it announced it.
+        return delayMs > Math.max(shortest, (at + 50 - first.get(source)!) / 10)
+      })
+  }
 
   test('when its entry is created late', async () => {
     agent.withdraw()
     const sources = startSources()
+    const retries = retriesOf(sources)
     await untilRetried(sources, 'denied', denials)
-    expect(await timeUntilUpdated(sources, () => agent.restore())).toBeLessThan(longest / 2)
+    await untilUpdated(sources, () => agent.restore())
+    expect(tooLong(retries)).toEqual([])
   })
 
   test('when its entry was deleted and is created again', async () => {
     const sources = await openSources()
+    const retries = retriesOf(sources)
     agent.withdraw()
     await untilRetried(sources, 'denied', denials)
     for (const source of sources)
       expect(() => source.getX509Svid()).toThrow(expect.objectContaining({ code: 'ERR_SVID_WITHDRAWN' }))
-    expect(await timeUntilUpdated(sources, () => agent.restore())).toBeLessThan(longest / 2)
+    await untilUpdated(sources, () => agent.restore())
+    expect(tooLong(retries)).toEqual([])
     for (const source of sources) expect(source.status()).toMatchObject({ state: 'ready', failures: 0 })
   })
 

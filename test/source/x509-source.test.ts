@@ -459,20 +459,3 @@ test('status() is plain data and shows no key', async () => {
   })
   expect(JSON.stringify(status)).not.toMatch(/PRIVATE|MII/)
 })
-
-test('an agent that answers after its socket file was deleted and made anew is found within half a second', async () => {
-  const second = await issuer.issue()
-  const agent = await startAgent(sends(issuer.message([good])))
-  const source = await open({ endpoint: agent.endpoint })
-  await agent.die()
-  // Far enough for every growing delay to have grown: the sixth is already past half a second if it may.
-  await new Promise<void>((resolve) => {
-    let retries = 0
-    source.on('retry', () => ++retries === 7 && resolve())
-  })
-  const update = next(source, 'update')
-  await agent.listen({ FetchX509SVID: sends(issuer.message([second])) })
-  const started = performance.now()
-  await update
-  expect(performance.now() - started).toBeLessThan(600)
-})
