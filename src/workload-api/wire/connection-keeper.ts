@@ -37,6 +37,11 @@ export class ConnectionKeeper {
     this.#current?.retire()
     this.#current = undefined
     const connection = await Connection.open(this.#endpoint, this.#options, signal)
+    if (signal.aborted) {
+      // In the very moment in which it stood: nobody would close it.
+      connection.close()
+      signal.throwIfAborted()
+    }
     this.#all.add(connection)
     connection.onClose = () => this.#all.delete(connection)
     this.#current = connection
