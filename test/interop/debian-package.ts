@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process'
 import { existsSync, readdirSync } from 'node:fs'
 import { delimiter, join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import { promisify } from 'node:util'
 
 const run = promisify(execFile)
@@ -30,14 +31,29 @@ function find(program: string): string | undefined {
 
 async function install(debianPackage: string): Promise<void> {
   // Level 1: the services that come with the packages are not started.
-  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1' }
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive', RUNLEVEL: '1', LC_ALL: 'C' }
   try {
-    await run('apt-get', ['update'], { env, timeout: 300_000 })
+    await updateLists(env)
     const patience = ['-o', 'DPkg::Lock::Timeout=300']
     await run('apt-get', [...patience, 'install', '-y', '--no-install-recommends', debianPackage], { env })
   } catch (error) {
     const { stderr = '', message } = error as Error & { stderr?: string }
     missing(debianPackage, debianPackage, stderr.trim().split('\n').slice(-3).join('; ') || message)
+  }
+}
+
+/** Another test file may be at it: `apt-get` waits for dpkg, and never for the lists. */
+async function updateLists(env: NodeJS.ProcessEnv): Promise<void> {
+  const deadline = Date.now() + 300_000
+  for (;;) {
+    try {
+      await run('apt-get', ['update'], { env, timeout: 300_000 })
+      return
+    } catch (error) {
+      const { stderr = '' } = error as { stderr?: string }
+      if (!/could not get lock/i.test(stderr) || Date.now() > deadline) throw error
+      await delay(1_000)
+    }
   }
 }
 
