@@ -1,30 +1,12 @@
-import { execFile, spawn } from 'node:child_process'
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { createServer, type AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { onTestFinished } from 'vitest'
 import type { X509Bundle } from '../../src/bundle/index.js'
 import type { X509Svid } from '../../src/svid/index.js'
-
-const run = promisify(execFile)
-
-/** Makes sure that a program is there; Debian's package is installed when it is not. */
-export async function need(program: string, debianPackage: string): Promise<void> {
-  const find = () => run('sh', ['-c', `PATH="$PATH:/usr/sbin:$(echo /usr/lib/postgresql/*/bin)" command -v ${program}`])
-  try {
-    await find()
-  } catch {
-    try {
-      await run('apt-get', ['install', '-y', '--no-install-recommends', debianPackage], { timeout: 300_000 })
-      await find()
-    } catch (cause) {
-      throw new Error(`this test needs ${program}; install the Debian package ${debianPackage}`, { cause })
-    }
-  }
-}
 
 /** A directory that other users may pass through, until the test ends. */
 export async function newDirectory(): Promise<string> {

@@ -5,13 +5,14 @@ import type { TLSSocket } from 'node:tls'
 import { promisify } from 'node:util'
 import { Redis } from 'ioredis'
 import pg from 'pg'
-import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
+import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { TestTrustDomain } from '../../src/dev/testing/index.js'
 import { SvidFileWriter } from '../../src/files/index.js'
 import { createTlsOptionsForClient } from '../../src/tls/index.js'
 import { codeOf } from '../tls/network.js'
 import { TestSource } from '../tls/test-source.js'
-import { freePort, need, newDirectory, startServer } from './peer-program.js'
+import { postgresPrograms, programOf } from './debian-package.js'
+import { freePort, newDirectory, startServer } from './peer-program.js'
 
 const run = promisify(execFile)
 const td = new TestTrustDomain('example.org')
@@ -20,10 +21,12 @@ const [databaseId, clientId] = ['spiffe://example.org/database', 'spiffe://examp
 const svidOf = (id: string, from = td) => from.svid({ names: { uris: [id] } })
 const sourceOf = (from = td) => new TestSource(svidOf(clientId, from), td.bundle())
 
+let postgres: string
+
 beforeAll(async () => {
-  await need('postgres', 'postgresql')
-  await need('redis-server', 'redis-server')
-  await need('ss', 'iproute2')
+  postgres = await postgresPrograms()
+  await programOf('redis-server', 'redis-server')
+  await programOf('iproute2', 'ss')
 })
 
 /** Keeps the identity of a database on disk, readable for its group where it runs as a user of its own. */
@@ -52,9 +55,8 @@ describe('PostgreSQL that asks for client certificates, through pg', () => {
     await mkdir(data, { mode: 0o700 })
     if (asRoot) await chown(data, Number((await run('id', ['-u', 'postgres'])).stdout), gid!)
     const [command = '', ...rest] = asPostgres
-    const path = `PATH=$PATH:$(echo /usr/lib/postgresql/*/bin)`
-    const shell = (script: string) => [...rest, 'sh', '-c', `${path}; ${script}`]
-    await run(command, shell(`initdb --no-sync -U app -A trust -D ${data}`))
+    const shell = (script: string) => [...rest, 'sh', '-c', `PATH=${postgres}:$PATH; ${script}`]
+    await run(command, shell(`initdb --no-locale --no-sync -U app -A trust -D ${data}`))
     const port = await freePort()
     await appendFile(
       join(data, 'postgresql.conf'),
@@ -62,11 +64,11 @@ describe('PostgreSQL that asks for client certificates, through pg', () => {
 ssl_cert_file = '${files.paths.certFile}'\nssl_key_file = '${files.paths.keyFile}'\nssl_ca_file = '${files.paths.caFile}'\n`,
     )
     await writeFile(join(data, 'pg_hba.conf'), 'hostssl all all 127.0.0.1/32 trust clientcert=verify-ca\n')
-    await startServer(command, shell(`exec postgres -D ${data}`), port)
+    const { said } = await startServer(command, shell(`exec postgres -D ${data}`), port)
     // It listens a moment before it lets anybody in.
     const ready = `until pg_isready -q -h 127.0.0.1 -p ${port}; do sleep 0.05; done`
     await run(command, shell(`timeout 20 sh -c '${ready}'`))
-    return { port, ...files }
+    return { port, said, ...files }
   }
 
   const optionsFor = (port: number, source = sourceOf(), authorize = databaseId): pg.ClientConfig => {
@@ -113,12 +115,13 @@ ssl_cert_file = '${files.paths.certFile}'\nssl_key_file = '${files.paths.keyFile
   })
 
   test('refuses who shows no certificate or one of an unknown authority; we refuse one with another name', async () => {
-    const { port } = await start()
+    const { port, said } = await start()
     await expect(connect({ ...optionsFor(port), ssl: { rejectUnauthorized: false } })).rejects.toMatchObject({
       code: '28000',
     })
-    const stranger = connect(optionsFor(port, sourceOf(foreign)))
-    await expect(stranger).rejects.toThrow(/unknown ca|ECONNRESET|terminated|alert|certificate/)
+    // Our side has shaken hands by then: it hears an alert or a connection that ends, and the server says why.
+    await expect(connect(optionsFor(port, sourceOf(foreign)))).rejects.toThrow()
+    await vi.waitFor(() => expect(said()).toMatch(/certificate verify failed/), 5_000)
     const misled = connect(optionsFor(port, sourceOf(), 'spiffe://example.org/other'))
     expect(codeOf(await misled.catch((error: unknown) => error))).toBe('ERR_PEER_NOT_AUTHORIZED')
   })
@@ -134,9 +137,9 @@ describe('Redis that asks for client certificates, through ioredis', () => {
     const identity = { 'tls-cert-file': certFile, 'tls-key-file': keyFile, 'tls-ca-cert-file': caFile }
     const entries = Object.entries({ ...settings, ...identity, 'tls-auth-clients': 'yes' })
     const args = entries.flatMap(([name, value]) => [`--${name}`, String(value)])
-    await startServer('redis-server', args, port)
+    const { said } = await startServer('redis-server', args, port)
     const reload = () => ['tls-cert-file', certFile, 'tls-key-file', keyFile] as const
-    return { port, reload, ...files }
+    return { port, reload, said, ...files }
   }
 
   function connect(port: number, { source = sourceOf(), authorize = databaseId } = {}) {
@@ -168,15 +171,14 @@ describe('Redis that asks for client certificates, through ioredis', () => {
   })
 
   test('refuses a client of an unknown authority; we refuse one with another name', async () => {
-    const { port } = await start()
-    for (const [options, code] of [
-      [{ source: sourceOf(foreign) }, /./],
-      [{ authorize: 'spiffe://example.org/other' }, /ERR_PEER_NOT_AUTHORIZED/],
-    ] as const) {
-      const { client, errors } = connect(port, options)
-      await expect(client.connect().then(() => client.ping())).rejects.toThrow()
-      client.disconnect()
-      expect(errors.map(codeOf).join()).toMatch(code)
-    }
+    const { port, said } = await start()
+    const stranger = connect(port, { source: sourceOf(foreign) })
+    await expect(stranger.client.connect().then(() => stranger.client.ping())).rejects.toThrow()
+    await vi.waitFor(() => expect(said()).toMatch(/certificate verify failed/), 5_000)
+    stranger.client.disconnect()
+    const misled = connect(port, { authorize: 'spiffe://example.org/other' })
+    await expect(misled.client.connect()).rejects.toThrow()
+    misled.client.disconnect()
+    expect(misled.errors.map(codeOf)).toContain('ERR_PEER_NOT_AUTHORIZED')
   })
 })

@@ -7,15 +7,16 @@ import { createDispatcher } from '../../src/adapters/undici/index.js'
 import { TestTrustDomain } from '../../src/dev/testing/index.js'
 import { listen, request } from '../tls/network.js'
 import { TestSource } from '../tls/test-source.js'
-import { freePort, need, newDirectory, startServer, writeIdentity } from './peer-program.js'
+import { programOf } from './debian-package.js'
+import { freePort, newDirectory, startServer, writeIdentity } from './peer-program.js'
 
 const td = new TestTrustDomain('example.org')
 const foreign = new TestTrustDomain('example.org')
 const [nginxId, ourId] = ['spiffe://example.org/nginx', 'spiffe://example.org/ours']
 
 beforeAll(async () => {
-  await need('nginx', 'nginx-light')
-  await need('ss', 'iproute2')
+  await programOf('nginx-light', 'nginx')
+  await programOf('iproute2', 'ss')
 })
 
 const svidOf = (id: string, from = td) => from.svid({ names: { uris: [id], dnsNames: ['ours.test'] } })

@@ -3,17 +3,18 @@ import { callerOfRequest, createHttpsServer, SpiffeHttpsAgent } from '../../src/
 import { TestTrustDomain } from '../../src/dev/testing/index.js'
 import { listen, request } from '../tls/network.js'
 import { TestSource } from '../tls/test-source.js'
-import { freePort, need, newDirectory, runToEnd, startServer, writeIdentity } from './peer-program.js'
+import { programOf } from './debian-package.js'
+import { freePort, newDirectory, runToEnd, startServer, writeIdentity } from './peer-program.js'
 
 const td = new TestTrustDomain('example.org')
 const foreign = new TestTrustDomain('example.org')
 const [serverId, clientId] = ['spiffe://example.org/server', 'spiffe://example.org/client']
 
 beforeAll(async () => {
-  await need('openssl', 'openssl')
-  await need('curl', 'curl')
-  await need('python3', 'python3')
-  await need('ss', 'iproute2')
+  await programOf('openssl', 'openssl')
+  await programOf('curl', 'curl')
+  await programOf('python3', 'python3')
+  await programOf('iproute2', 'ss')
 })
 
 /** The host name is for curl, which knows no SPIFFE IDs. */
