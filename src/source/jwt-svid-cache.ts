@@ -45,6 +45,8 @@ export class JwtSvidCache {
   readonly #entries = new Map<string, Entry>()
   readonly #flights = new SingleFlight<string, JwtSvid>()
   readonly #closing = new AbortController()
+  /** What was asked for before the last `clear()` is not kept, and nobody joins it. */
+  #era = 0
 
   constructor(settings: JwtSvidCacheSettings) {
     this.#settings = settings
@@ -80,6 +82,7 @@ export class JwtSvidCache {
 
   /** What is asked for next is fetched anew. */
   clear(): void {
+    this.#era++
     this.#entries.clear()
   }
 
@@ -98,20 +101,21 @@ export class JwtSvidCache {
   }
 
   #fetch(key: string, request: JwtSvidRequest, signal?: AbortSignal): Promise<JwtSvid> {
+    const era = this.#era
     const work = async (left: AbortSignal) => {
       const link = linkAbort([left, this.#closing.signal])
       try {
         const svid = await this.#settings.fetch(request, link.signal)
-        this.#keep(key, svid)
+        if (era === this.#era) this.#keep(key, svid)
         return svid
       } catch (error) {
-        if (this.#settings.isWithdrawal(error)) this.#entries.delete(key)
+        if (era === this.#era && this.#settings.isWithdrawal(error)) this.#entries.delete(key)
         throw error
       } finally {
         link.release()
       }
     }
-    return this.#flights.run(key, work, signal)
+    return this.#flights.run(`${era} ${key}`, work, signal)
   }
 
   #keep(key: string, svid: JwtSvid): void {
