@@ -1,9 +1,9 @@
 // An esbuild plugin: a package that is bundled elsewhere stays an import of the files below one directory, because what
 // they are given was made by the caller's copy of it.
-import { resolve } from 'node:path'
+import { resolve, sep } from 'node:path'
 
 export function theCallersOwn(name, directory) {
-  const root = resolve(directory)
+  const root = resolve(directory) + sep
   return {
     name: 'the-callers-own',
     setup(build) {

@@ -1,5 +1,6 @@
 import { EventEmitter, once } from 'node:events'
 import * as http from 'node:http'
+import net from 'node:net'
 import tls from 'node:tls'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { fetch as undiciFetch, getGlobalDispatcher, request, setGlobalDispatcher, type Dispatcher } from 'undici'
@@ -111,6 +112,29 @@ describe('a dispatcher', () => {
 
   test('without authorize it cannot be made', () =>
     expect(newDispatcher({ authorize: undefined })).rejects.toMatchObject({ code: 'ERR_AUTHORIZER_REQUIRED' }))
+
+  for (const connectTimeoutMs of [0, -1, NaN, '1000'] as never[])
+    test(`refuses ${String(connectTimeoutMs)} as the time for a connection`, async () => {
+      await expect(newDispatcher({ connectTimeoutMs })).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
+    })
+
+  test('waits for a connection as long as a timer can, and gives up on one that never comes', async () => {
+    const { origin } = await start((_req, res) => res.end('in'))
+    const patient = (await newDispatcher({ connectTimeoutMs: Infinity })).dispatcher
+    expect(await read(request(origin, { dispatcher: patient }))).toBe('in')
+    const silent = net.createServer().listen(0, '127.0.0.1')
+    await once(silent, 'listening')
+    const accepted = new Set<net.Socket>()
+    silent.on('connection', (socket) => accepted.add(socket.on('error', () => undefined)))
+    onTestFinished(() => {
+      for (const socket of accepted) socket.destroy()
+      silent.close()
+    })
+    const { dispatcher } = await newDispatcher({ connectTimeoutMs: 50 })
+    const { port } = silent.address() as net.AddressInfo
+    const error: unknown = await request(`https://127.0.0.1:${port}`, { dispatcher }).catch((e: unknown) => e)
+    expect(codeOf(error)).toBe('UND_ERR_CONNECT_TIMEOUT')
+  })
 
   test('cannot be given a connector or a factory by its options', async () => {
     const { origin, handled } = await start()

@@ -1,6 +1,6 @@
-// Runs a process for a long time and judges what it keeps:  npm run soak -- NAME [--seconds S] [--seed N] [--out FILE]
-// One JSON document on standard output, or with every sample in FILE; progress and violations on standard error; exit
-// code 1 on a violation.
+// Runs a process for a long time and judges what it keeps:  npm run soak -- [NAME] [--seconds S] [--seed N] [--out FILE]
+// Without a name the one of TLS. One JSON document on standard output, or with every sample in FILE; progress and
+// violations on standard error; exit code 1 on a violation.
 import { readdirSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cpus } from 'node:os'
@@ -13,8 +13,8 @@ const { values, positionals } = parseArgs({
 const available = readdirSync(import.meta.dirname, { withFileTypes: true })
   .filter((entry) => entry.isDirectory())
   .map((entry) => entry.name)
-const [name, ...more] = positionals
-if (name === undefined || more.length > 0 || !available.includes(name)) {
+const [name = 'tls', ...more] = positionals
+if (more.length > 0 || !available.includes(name)) {
   throw new Error(`expected the name of one soak; there are: ${available.join(', ')}`)
 }
 const seconds = Number(values.seconds)

@@ -7,7 +7,7 @@ import type { SpiffeClientTlsOptions } from '../../tls/index.js'
 
 export interface ConnectorOptions {
   allowH2: boolean
-  connectTimeoutMs: number | undefined
+  connectTimeoutMs: number
   /** How the addresses of a host are tried; undici leaves that to the connector. */
   addresses: { autoSelectFamily?: boolean; autoSelectFamilyAttemptTimeout?: number }
   /** Whether the server is to prove a SPIFFE ID; an ordinary web server is refused in Node's own words. */
@@ -18,7 +18,7 @@ export interface ConnectorOptions {
 
 /** Opens connections whose server has proved itself, and no other kind. */
 export function provingConnector(tls: SpiffeClientTlsOptions, options: ConnectorOptions): buildConnector.connector {
-  const { allowH2, connectTimeoutMs = 10_000 } = options
+  const { allowH2, connectTimeoutMs } = options
   const connect = buildConnector({ ...options.addresses, ...tls, allowH2, timeout: connectTimeoutMs })
   return (target, callback) => {
     // Every origin passes here, that of a redirect as well.

@@ -1,6 +1,7 @@
 import type { Duplex } from 'node:stream'
 import { Agent, Dispatcher } from 'undici'
 import { ClosedError } from '../../errors/index.js'
+import { expectMs, longestTimerMs } from '../../flow/index.js'
 import { createTlsOptionsForClient, recheckPeer, withAuthorizer } from '../../tls/index.js'
 import type { Authorizer, ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
 import { provingConnector } from './connector.js'
@@ -20,7 +21,8 @@ export type DispatcherOptions = ClientTlsOptions & {
  * An `http:` origin is refused with `ERR_PLAINTEXT_REFUSED`, also when a redirect leads there. When the SVID rotates, new
  * requests get new connections and the old ones close as soon as their requests have finished. `close()` and
  * `destroy()` let go of the source.
- * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID` or `ERR_SPIFFE_ID_INVALID`.
+ * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID`, `ERR_SPIFFE_ID_INVALID` or
+ * `ERR_INVALID_ARGUMENT`.
  */
 export function createDispatcher(source: IdentitySource, options: DispatcherOptions): SpiffeDispatcher {
   return new ProvingDispatcher(source, options) as unknown as SpiffeDispatcher
@@ -35,6 +37,7 @@ export type SpiffeDispatcher = Dispatcher & FetchDispatcher
 class ProvingDispatcher extends Dispatcher {
   readonly #source: IdentitySource
   readonly #options: DispatcherOptions & { authorize?: Authorizer | undefined }
+  readonly #connectTimeoutMs: number
   readonly #tls: SpiffeClientTlsOptions
   readonly #open = new Set<Duplex>()
   /** The ends of agents of earlier SVIDs, which come when their requests have finished. */
@@ -49,6 +52,7 @@ class ProvingDispatcher extends Dispatcher {
     super()
     this.#source = source
     this.#options = withAuthorizer(options)
+    this.#connectTimeoutMs = expectMs('connectTimeoutMs', options.connectTimeoutMs ?? 10_000, 1)
     this.#tls = createTlsOptionsForClient(source, this.#options)
     this.#svid = this.#currentSvid()
     this.#agent = this.#newAgent()
@@ -120,10 +124,10 @@ class ProvingDispatcher extends Dispatcher {
   }
 
   #newAgent(): Agent {
-    const { agentOptions, connectTimeoutMs } = this.#options
+    const { agentOptions } = this.#options
     const connect = provingConnector(this.#tls, {
       allowH2: agentOptions?.allowH2 === true,
-      connectTimeoutMs,
+      connectTimeoutMs: Math.min(this.#connectTimeoutMs, longestTimerMs),
       addresses: addressOptions(agentOptions),
       expectsSvid: this.#options.authorize !== undefined,
       onConnected: (socket) => {
