@@ -1,5 +1,5 @@
-import { InvalidInputError } from '../errors/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
+import { byTrustDomain } from './by-trust-domain.js'
 import type { JwtBundle } from './jwt-bundle.js'
 
 /** Where the JWT authorities of a trust domain come from. */
@@ -10,20 +10,11 @@ export interface JwtBundleSource {
 
 /** At most one bundle for each trust domain. Immutable. */
 export class JwtBundleSet implements JwtBundleSource, Iterable<JwtBundle> {
-  readonly #bundles = new Map<string, JwtBundle>()
+  readonly #bundles: ReadonlyMap<string, JwtBundle>
 
   /** @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` when two bundles are of one trust domain. */
   constructor(bundles: Iterable<JwtBundle>) {
-    for (const bundle of bundles) {
-      const { name } = bundle.trustDomain
-      if (this.#bundles.has(name)) {
-        throw new InvalidInputError(
-          'ERR_INVALID_ARGUMENT',
-          `expected one bundle for each trust domain; ${name} has two`,
-        )
-      }
-      this.#bundles.set(name, bundle)
-    }
+    this.#bundles = byTrustDomain(bundles)
     Object.freeze(this)
   }
 

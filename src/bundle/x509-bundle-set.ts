@@ -1,5 +1,5 @@
-import { InvalidInputError } from '../errors/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
+import { byTrustDomain } from './by-trust-domain.js'
 import type { X509Bundle } from './x509-bundle.js'
 
 /** Where the X.509 authorities of a trust domain come from. Synchronous: it answers inside a TLS handshake. */
@@ -10,20 +10,11 @@ export interface X509BundleSource {
 
 /** At most one bundle for each trust domain. Immutable. */
 export class X509BundleSet implements X509BundleSource, Iterable<X509Bundle> {
-  readonly #bundles = new Map<string, X509Bundle>()
+  readonly #bundles: ReadonlyMap<string, X509Bundle>
 
   /** @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` when two bundles are of one trust domain. */
   constructor(bundles: Iterable<X509Bundle>) {
-    for (const bundle of bundles) {
-      const { name } = bundle.trustDomain
-      if (this.#bundles.has(name)) {
-        throw new InvalidInputError(
-          'ERR_INVALID_ARGUMENT',
-          `expected one bundle for each trust domain; ${name} has two`,
-        )
-      }
-      this.#bundles.set(name, bundle)
-    }
+    this.#bundles = byTrustDomain(bundles)
     Object.freeze(this)
   }
 

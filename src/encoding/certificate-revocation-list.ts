@@ -6,7 +6,7 @@ import { readDerTime } from './der-time.js'
 import { toHex } from './extensions.js'
 import { checkName } from './name.js'
 import { oid } from './oids.js'
-import { signatureHolds, type SignedData } from './signature.js'
+import { readSigned, signatureHolds, type SignedData } from './signature.js'
 
 const limits = { maxBytes: 16 * 1024 * 1024, maxDepth: 24, maxElements: 4_000_000 }
 const maxRememberedSigners = 64
@@ -34,13 +34,8 @@ export class CertificateRevocationList {
     const der = new Uint8Array(source)
     this.der = der
     checkDer(der, 'revocation list', limits)
-    const outer = new DerReader(der).enter(derTag.sequence, 'revocation list')
-    const signed = outer.element(derTag.sequence, 'tbsCertList')
-    const algorithm = outer.element(derTag.sequence, 'signatureAlgorithm')
-    const signature = outer.octetAlignedBits('signature')
-    outer.finish('revocation list')
-    this.#signature = { signed, algorithm, signature }
-
+    this.#signature = readSigned(der, 'revocation list', 'tbsCertList')
+    const { signed, algorithm } = this.#signature
     const tbs = new DerReader(signed).enter(derTag.sequence, 'tbsCertList')
     const isVersion2 = tbs.peek() === derTag.integer
     if (isVersion2 && tbs.smallInteger('version') !== 1) throw derFault('unknown version')

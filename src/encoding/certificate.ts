@@ -3,11 +3,11 @@ import { InvalidMaterialError, SpiffeError } from '../errors/index.js'
 import { checkDer } from './check-der.js'
 import { DerReader, derFault, derTag } from './der-reader.js'
 import { readDerTime } from './der-time.js'
-import { readExtensions, toHex, type CertificateExtensions } from './extensions.js'
+import { noExtensions, readExtensions, toHex, type CertificateExtensions } from './extensions.js'
 import { checkName } from './name.js'
 import { pemEncode } from './pem.js'
 import { importPublicKey, readPublicKeyKind, type PublicKeyKind } from './public-key-info.js'
-import { signatureHolds, type SignedData } from './signature.js'
+import { readSigned, signatureHolds, type SignedData } from './signature.js'
 
 const limits = { maxBytes: 128 * 1024, maxDepth: 24, maxElements: 8192 }
 const maxCertificates = 4096
@@ -40,13 +40,8 @@ export class Certificate {
     const der = new Uint8Array(source)
     this.der = der
     checkDer(der, 'certificate', limits)
-    const outer = new DerReader(der).enter(derTag.sequence, 'certificate')
-    const signed = outer.element(derTag.sequence, 'tbsCertificate')
-    const algorithm = outer.element(derTag.sequence, 'signatureAlgorithm')
-    const signature = outer.octetAlignedBits('signature')
-    outer.finish('certificate')
-    this.#signature = { signed, algorithm, signature }
-
+    this.#signature = readSigned(der, 'certificate', 'tbsCertificate')
+    const { signed, algorithm } = this.#signature
     const tbs = new DerReader(signed).enter(derTag.sequence, 'tbsCertificate')
     // Earlier versions have no extensions, so they cannot say whether they are a CA.
     if (tbs.peek() !== 0xa0 || tbs.enter(0xa0, 'version').smallInteger('version') !== 2) {
@@ -73,7 +68,7 @@ export class Certificate {
     if (tbs.peek() === 0x82) tbs.element(0x82, 'subjectUniqueID')
     const explicit = tbs.peek() === 0xa3 ? tbs.enter(0xa3, 'extensions') : undefined
     tbs.finish('tbsCertificate')
-    this.extensions = explicit ? readExtensions(explicit.enter(derTag.sequence, 'extensions')) : none
+    this.extensions = explicit ? readExtensions(explicit.enter(derTag.sequence, 'extensions')) : noExtensions
     explicit?.finish('extensions')
     const { subjectAltNames } = this.extensions
     this.uriSans = Object.freeze(subjectAltNames.filter(({ type }) => type === 'uri').map(({ value }) => value))
@@ -171,20 +166,6 @@ export class Certificate {
   [Symbol.for('nodejs.util.inspect.custom')](): object {
     return { certificate: this.toJSON() }
   }
-}
-
-const none: CertificateExtensions = {
-  isCa: false,
-  hasBasicConstraints: false,
-  pathLen: undefined,
-  keyUsage: undefined,
-  extKeyUsage: undefined,
-  subjectAltNames: [],
-  nameConstraints: undefined,
-  subjectKeyId: undefined,
-  authorityKeyId: undefined,
-  critical: [],
-  criticalUnknown: [],
 }
 
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {

@@ -41,18 +41,25 @@ const maxNames = 4096
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] }
 
+/** Of a certificate that carries none. */
+export const noExtensions: CertificateExtensions = {
+  isCa: false,
+  hasBasicConstraints: false,
+  pathLen: undefined,
+  keyUsage: undefined,
+  extKeyUsage: undefined,
+  subjectAltNames: [],
+  nameConstraints: undefined,
+  subjectKeyId: undefined,
+  authorityKeyId: undefined,
+  critical: [],
+  criticalUnknown: [],
+}
+
 /** Reads `Extensions` of RFC 5280 §4.1. An extension that occurs twice is refused, known or not. */
 export function readExtensions(list: DerReader): CertificateExtensions {
   const found: Mutable<CertificateExtensions> & { critical: string[]; criticalUnknown: string[] } = {
-    isCa: false,
-    hasBasicConstraints: false,
-    pathLen: undefined,
-    keyUsage: undefined,
-    extKeyUsage: undefined,
-    subjectAltNames: [],
-    nameConstraints: undefined,
-    subjectKeyId: undefined,
-    authorityKeyId: undefined,
+    ...noExtensions,
     critical: [],
     criticalUnknown: [],
   }

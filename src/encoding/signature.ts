@@ -31,6 +31,16 @@ export interface SignedData {
   readonly signature: Uint8Array
 }
 
+/** Takes the envelope off a certificate or a revocation list: what was signed, how, and the signature. */
+export function readSigned(der: Uint8Array, whole: string, part: string): SignedData {
+  const outer = new DerReader(der).enter(derTag.sequence, whole)
+  const signed = outer.element(derTag.sequence, part)
+  const algorithm = outer.element(derTag.sequence, 'signatureAlgorithm')
+  const signature = outer.octetAlignedBits('signature')
+  outer.finish(whole)
+  return { signed, algorithm, signature }
+}
+
 /** Checks one signature. What is unknown, weak (MD5, SHA-1), malformed or made for another kind of key is `false`. */
 export function signatureHolds(data: SignedData, keyType: string, publicKey: () => KeyObject): boolean {
   try {
