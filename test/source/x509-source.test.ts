@@ -354,7 +354,7 @@ describe('of several SVIDs', () => {
   ] satisfies [string, X509SourceOptions, string][])
     test(`${what} never falls back to another`, async () => {
       const agent = await startAgent(sends(both))
-      const opening = X509Source.open({ endpoint: agent.endpoint, initialTimeoutMs: 300, ...options })
+      const opening = X509Source.open({ endpoint: agent.endpoint, initialTimeoutMs: 800, ...options })
       await expect(opening).rejects.toMatchObject({ code, endpoint: agent.endpoint })
     })
 
