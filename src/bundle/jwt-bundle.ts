@@ -1,7 +1,7 @@
 import type { KeyObject } from 'node:crypto'
 import type { JsonValue } from '../encoding/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
-import { readKeys } from './jwk-set.js'
+import { bundleFault, readKeys } from './jwk-set.js'
 import { readJwkKey } from './jwk.js'
 
 /** A key that signs JWT-SVIDs. */
@@ -25,11 +25,17 @@ export class JwtBundle {
   /**
    * Reads the JWK Set that the Workload API sends. Entries without `use`, which is what SPIRE sends, count as
    * `jwt-svid`; entries of another use or that cannot be used are left out.
+   * @param maxKeysPerBundle - Most entries of the set. Default: as many as there are.
    * @throws InvalidMaterialError with code `ERR_BUNDLE_MALFORMED`.
    */
-  static parse(trustDomain: TrustDomain, document: Uint8Array | string): JwtBundle {
+  static parse(trustDomain: TrustDomain, document: Uint8Array | string, maxKeysPerBundle = Infinity): JwtBundle {
+    const { keys } = readKeys(trustDomain, document)
+    if (keys.length > maxKeysPerBundle) {
+      const allowed = `the ${maxKeysPerBundle} allowed (maxKeysPerBundle)`
+      throw bundleFault(`the bundle of ${trustDomain.name} holds ${keys.length} keys, more than ${allowed}`)
+    }
     const authorities: JwtAuthority[] = []
-    for (const entry of readKeys(trustDomain, document).keys) {
+    for (const entry of keys) {
       if (!(entry instanceof Map)) continue
       const jwk = entry as ReadonlyMap<string, JsonValue>
       if (jwk.has('use') && jwk.get('use') !== 'jwt-svid') continue

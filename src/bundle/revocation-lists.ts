@@ -4,6 +4,8 @@ import { InvalidMaterialError, SpiffeError } from '../errors/index.js'
 import { maySignCrl } from './may-sign-crl.js'
 
 /** Authorities of one name that are tried for one list. Trust domains may well give their authorities the same name. */
+/** How far the clock of an issuer of lists may be ahead. */
+const toleratedMs = 60_000
 const maxTriedSigners = 8
 
 /**
@@ -54,11 +56,12 @@ export class RevocationLists {
   }
 
   /**
-   * What cannot be read or judged, is past its time, or names authorities as its issuer of which none signed it. The last
+   * What cannot be read or judged, is past its time or before it, or names authorities as its issuer of which none signed it. The last
    * of these may be of an intermediate with the same name, which shows only when a peer presents it: so such a list is
    * used where that holds, and told all the same.
    */
   findFaults(authorities: Iterable<Certificate>, now: Date): SpiffeError[] {
+    const early = this.judged.filter(({ thisUpdateMs }) => thisUpdateMs > now.getTime() + toleratedMs)
     const stale = this.judged.filter(({ nextUpdateMs = Infinity }) => nextUpdateMs < now.getTime())
     const named = new Map<CertificateRevocationList, Certificate[]>()
     if (this.judged.length > 0) {
@@ -73,6 +76,7 @@ export class RevocationLists {
     const unsigned = [...named].filter(([list, namesakes]) => !isSignedByOneOf(list, namesakes))
     return [
       ...this.#faults,
+      ...early.map(() => crlFault('a revocation list is of the future by its thisUpdate; check the clocks')),
       ...stale.map(() => crlFault('a revocation list is past its nextUpdate')),
       ...unsigned.map(() => crlFault('a revocation list is not signed by the authority that it names')),
     ]

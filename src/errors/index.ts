@@ -1,5 +1,6 @@
 export { errorCodes } from './codes.js'
 export type { SpiffeErrorCode } from './codes.js'
+export { expectOneOf } from './expect-one-of.js'
 export {
   ClosedError,
   InvalidInputError,

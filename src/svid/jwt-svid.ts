@@ -26,15 +26,15 @@ export interface JwtSvidOptions {
 export class JwtSvid {
   readonly id: SpiffeId
   readonly audience: readonly string[]
-  readonly expiresAt: Date
   readonly claims: JwtClaims
   readonly hint: string
   readonly #token: string
+  readonly #expiresAtMs: number
 
   private constructor(token: string, { id, audience, expiresAtMs, claims }: JwtToken, hint: string) {
     this.id = id
     this.audience = audience
-    this.expiresAt = new Date(expiresAtMs)
+    this.#expiresAtMs = expiresAtMs
     this.claims = claims
     this.hint = hint
     this.#token = token
@@ -50,6 +50,10 @@ export class JwtSvid {
     return new JwtSvid(token, readJwtToken(token, Infinity), options?.hint ?? '')
   }
 
+  get expiresAt(): Date {
+    return new Date(this.#expiresAtMs)
+  }
+
   /** The token, to be sent to its audience. Keep it out of logs and URLs. */
   get token(): string {
     return this.#token
@@ -63,7 +67,7 @@ export class JwtSvid {
   /** Past its expiry at `now`, which is the current time unless given. */
   isExpired(now: Date = new Date()): boolean {
     // Written so that an invalid date counts as expired.
-    return !(now.getTime() < this.expiresAt.getTime())
+    return !(now.getTime() < this.#expiresAtMs)
   }
 
   /** The same token and hint. */

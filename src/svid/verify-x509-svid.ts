@@ -70,8 +70,17 @@ export function verifyX509Svid(
   const found = new PathSearch({ leaf, presented, bundle, nowMs, purpose }).run()
   if ('code' in found)
     throw new UntrustedPeerError(found.code, `${profile.id.toString()} is not proved: ${found.message}`)
-  const expiresAt = new Date(Math.min(...found.map(({ notAfterMs }) => notAfterMs)))
-  const verified = Object.freeze({ id: profile.id, leaf, path: Object.freeze(found), expiresAt, bundle })
+  const expiresAtMs = Math.min(...found.map(({ notAfterMs }) => notAfterMs))
+  const verified = Object.freeze({
+    id: profile.id,
+    leaf,
+    path: Object.freeze(found),
+    // Of its own for everyone: a proof is kept for the next handshake, and a Date can be changed.
+    get expiresAt() {
+      return new Date(expiresAtMs)
+    },
+    bundle,
+  })
   // What was parsed, not what was passed: only those bytes are proved.
   const proved = certificates.map(({ der }) => der)
   verifiedPaths.keep(proved, bundle, purpose, verified, nowMs)

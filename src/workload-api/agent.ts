@@ -80,9 +80,13 @@ export class Agent {
   readonly #forced: Dialect | undefined
   readonly #icpMetadata: () => IcpMetadata
   #metadata: IcpMetadata | undefined
+  /** Its warnings that nobody has heard yet: not every call has somebody who listens. */
+  #untold: readonly string[] = []
   #known: Dialect | undefined
   /** An agent can only be exchanged for one of the other dialect where its connections break. */
   #knownOn: Connection | undefined
+  /** Where an ICP agent has given this workload an SVID, which is what it answers the other calls by. */
+  #attestedOn: Connection | undefined
 
   constructor(endpoint: Endpoint, options: AgentOptions) {
     this.endpoint = endpoint
@@ -103,7 +107,9 @@ export class Agent {
    */
   async connect(method: StreamMethod | 'unary', signal: AbortSignal): Promise<Connection> {
     const connection = await this.#connections.get(signal)
-    if (method !== 'x509Svids' && !this.#known) await this.#identify(connection, signal)
+    if (method !== 'x509Svids' && (!this.#known || this.#wantsAttestation(connection))) {
+      await this.#identify(connection, signal)
+    }
     return connection
   }
 
@@ -131,9 +137,11 @@ export class Agent {
     const dialect = this.#known ?? standardDialect
     const path = dialect.paths[method]
     const request = { path, message: nothing, metadata: securityMetadata }
+    this.#tellWarnings(handlers)
     return connection.stream(request, {
       onMessage: (bytes) => handlers.onMessage(bytes, dialect),
       onEnd: (status) => {
+        this.#doubt(status.code)
         if (status.code === Status.unimplemented && this.#mayHaveChanged(connection)) {
           // Not final yet: the next attempt asks in which dialect.
           this.#known = undefined
@@ -145,17 +153,21 @@ export class Agent {
 
   /** Makes a unary call. Rejects with a `WorkloadApiError`, or the signal's reason. */
   async call<T>(make: (dialect: Dialect) => UnaryCall<T>, signal: AbortSignal): Promise<T> {
+    const attestedBefore = this.#attestedOn
     const connection = await this.connect('unary', signal)
     const dialect = this.#known ?? standardDialect
     try {
       return await this.#unary(connection, make(dialect), signal)
     } catch (error) {
       if (endedByDeadline(signal)) this.renew(connection)
-      if (!(error instanceof WorkloadApiError) || error.grpcStatus !== Status.unimplemented) throw error
-      if (!this.#mayHaveChanged(connection)) throw error
+      if (!(error instanceof WorkloadApiError)) throw error
+      this.#doubt(error.grpcStatus)
+      // What it was attested by may have run out at the agent since.
+      const again = this.#wantsAttestation(connection) && attestedBefore === connection
+      if (!again && (error.grpcStatus !== Status.unimplemented || !this.#mayHaveChanged(connection))) throw error
       await this.#identify(connection, signal)
-      if (this.#known === dialect || !this.#known) throw error
-      return this.#unary(connection, make(this.#known), signal)
+      if (!again && (this.#known === dialect || !this.#known)) throw error
+      return this.#unary(connection, make(this.#known ?? dialect), signal)
     }
   }
 
@@ -189,8 +201,13 @@ export class Agent {
 
   /** FetchX509SVID tells the dialect by itself: no second call is made for it. */
   #x509Stream(connection: Connection, handlers: AgentStreamHandlers): OpenStream {
-    const first = this.#known ?? standardDialect
-    const order = this.#forced ? [first] : [first, first === standardDialect ? icpDialect : standardDialect]
+    // On a connection of which nothing is known yet, a standard agent must not be told what is for an ICP agent.
+    const known = this.#knownOn === connection ? this.#known : undefined
+    const order = this.#forced
+      ? [this.#forced]
+      : known === icpDialect
+        ? [icpDialect, standardDialect]
+        : [standardDialect, icpDialect]
     let current: OpenStream | undefined
     let cancelled = false
     const start = (index: number): void => {
@@ -204,6 +221,7 @@ export class Agent {
         onMessage: (bytes) => {
           answered = true
           this.#learn(dialect, connection)
+          this.#attestedOn = connection
           handlers.onMessage(bytes, dialect)
         },
         onEnd: (status) => {
@@ -270,6 +288,15 @@ export class Agent {
     this.#knownOn = connection
   }
 
+  /** ICP agents answer bundles and tokens out of what FetchX509SVID left in their cache, and deny them without. */
+  #wantsAttestation(connection: Connection): boolean {
+    return this.#known === icpDialect && this.#attestedOn !== connection
+  }
+
+  #doubt(code: number | undefined): void {
+    if (code === Status.permissionDenied) this.#attestedOn = undefined
+  }
+
   #mayHaveChanged(connection: Connection): boolean {
     return !this.#forced && this.#knownOn !== connection
   }
@@ -279,9 +306,17 @@ export class Agent {
     if (dialect.name !== 'icp') return securityMetadata
     if (!this.#metadata) {
       this.#metadata = this.#icpMetadata()
-      for (const warning of this.#metadata.warnings) handlers.onWarning?.(warning)
+      this.#untold = this.#metadata.warnings
     }
+    this.#tellWarnings(handlers)
     return { ...this.#metadata.entries, ...securityMetadata }
+  }
+
+  #tellWarnings({ onWarning }: AgentStreamHandlers): void {
+    if (!onWarning) return
+    const untold = this.#untold
+    this.#untold = []
+    for (const warning of untold) onWarning(warning)
   }
 
   #end(connection: Connection, dialect: Dialect, status: CallStatus, path: string): StreamEnd {

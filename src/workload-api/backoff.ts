@@ -11,9 +11,9 @@ export type FailureKind = 'unreachable' | 'ended' | 'denied' | 'transient'
 
 export interface Failure {
   readonly kind: FailureKind
-  /** Failures of this kind in a row before this one, since the last valid message. 0 is the first. */
+  /** Failures of this kind before this one, since the last valid message. 0 is the first. */
   readonly attempt: number
-  /** Time since the first failure of this kind in the row, in milliseconds. */
+  /** Time since the first of them, in milliseconds. */
   readonly waitedMs: number
   readonly endpoint: Endpoint['kind']
 }

@@ -33,7 +33,7 @@ export class Calls {
   readonly #agent: Agent
   readonly #backoff: BackoffStrategy
   readonly #closing = new AbortController()
-  readonly #watches = new Set<{ close: () => void }>()
+  readonly #watches = new Set<{ end: (error: ClosedError) => void }>()
 
   constructor(agent: Agent, backoff: BackoffStrategy) {
     this.#agent = agent
@@ -73,6 +73,11 @@ export class Calls {
     signal?.throwIfAborted()
     const latest = new Latest<T>()
     let newest: { value: T } | undefined
+    const opened: { watch?: Watch<T> } = {}
+    const finish = () => {
+      opened.watch?.close()
+      signal?.removeEventListener('abort', finish)
+    }
     const handlers: WatchHandlers<T> = {
       onValue: (value) => {
         // Equal updates wake nobody.
@@ -83,17 +88,15 @@ export class Calls {
       onEvent: (event) => {
         if (onEvent) callOut(() => onEvent(event))
       },
-      onStop: (error) => latest.end(error),
-    }
-    const watch = this.follow(stream, handlers, backoff)
-    const onClose = () => latest.end(this.#closing.signal.reason)
-    const finish = () => {
-      watch.close()
-      signal?.removeEventListener('abort', finish)
-      this.#closing.signal.removeEventListener('abort', onClose)
+      onStop: (error) => {
+        latest.end(error)
+        finish()
+      },
     }
     signal?.addEventListener('abort', finish, { once: true })
-    this.#closing.signal.addEventListener('abort', onClose, { once: true })
+    opened.watch = this.follow(stream, handlers, backoff)
+    // By whoever heard the first event.
+    if (signal?.aborted) finish()
     const reader = latest.iterate({ signal })
     return {
       next: () => reader.next(),
@@ -109,9 +112,10 @@ export class Calls {
   }
 
   close(): void {
-    this.#closing.abort(new ClosedError('the Workload API client'))
-    for (const watch of this.#watches) watch.close()
-    this.#watches.clear()
+    if (this.#closing.signal.aborted) return
+    const error = new ClosedError('the Workload API client')
+    this.#closing.abort(error)
+    for (const watch of [...this.#watches]) watch.end(error)
     this.#agent.close()
   }
 }

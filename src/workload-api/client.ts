@@ -1,5 +1,5 @@
 import type { JwtBundleSet, X509BundleSet } from '../bundle/index.js'
-import { InvalidInputError, WorkloadApiError } from '../errors/index.js'
+import { expectOneOf, InvalidInputError, WorkloadApiError } from '../errors/index.js'
 import { expectMs } from '../flow/index.js'
 import { SpiffeId } from '../spiffe-id/index.js'
 import { verifyJwtSvid } from '../svid/index.js'
@@ -9,6 +9,7 @@ import { defaultBackoff, expectBackoff } from './backoff.js'
 import type { BackoffStrategy } from './backoff.js'
 import { Calls } from './calls.js'
 import type { StreamOf, WatchOptions } from './calls.js'
+import { defaultTimeoutMs } from './deadline.js'
 import type { CallOptions } from './deadline.js'
 import { decodeIcpValidated, decodeJwtBundles, decodeJwtSvids, decodeValidated } from './decode/jwt.js'
 import { decodeX509BundleSet } from './decode/x509-bundle-set.js'
@@ -16,7 +17,7 @@ import { decodeX509Context } from './decode/x509-context.js'
 import type { DialectName } from './dialects/dialect.js'
 import { resolveEndpoint } from './endpoint.js'
 import type { Endpoint } from './endpoint.js'
-import { buildIcpMetadata } from './icp-metadata.js'
+import { buildIcpMetadata, expectLabels } from './icp-metadata.js'
 import type { WorkloadLabels } from './icp-metadata.js'
 import { completeLimits } from './limits.js'
 import type { CompleteLimits, WorkloadApiLimits } from './limits.js'
@@ -31,7 +32,10 @@ export interface WorkloadApiClientOptions {
   backoff?: BackoffStrategy | undefined
   /** What is accepted of the agent. */
   limits?: WorkloadApiLimits | undefined
-  /** Longest time until a connection stands, in milliseconds. Default 5 000. */
+  /**
+   * Longest time until a connection stands, HTTP/2 included, in milliseconds. Default 5 000. The socket alone is waited
+   * for 800 ms at most: the agent is on this host or its link.
+   */
   connectTimeoutMs?: number | undefined
   /**
    * Longest silence before the first message of a stream, in milliseconds; then a watch opens a fresh one.
@@ -75,19 +79,20 @@ export class WorkloadApiClient {
   constructor(options: WorkloadApiClientOptions = {}) {
     this.#limits = completeLimits(options.limits)
     this.#now = options.now ?? (() => new Date())
+    const labels = expectLabels(options.labels)
     this.#agent = new Agent(resolveEndpoint(options.endpoint), {
       connectTimeoutMs: expectMs('connectTimeoutMs', options.connectTimeoutMs ?? 5_000),
       maxMessageBytes: this.#limits.maxMessageBytes,
       keepaliveMs: expectMs('keepaliveMs', options.keepaliveMs ?? 330_000, 1),
       keepaliveTimeoutMs: expectMs('keepaliveTimeoutMs', options.keepaliveTimeoutMs ?? 20_000, 1),
       firstMessageTimeoutMs: expectMs('firstMessageTimeoutMs', options.firstMessageTimeoutMs ?? 60_000, 1),
-      dialect: options.dialect ?? 'auto',
+      dialect: expectOneOf('dialect', options.dialect ?? 'auto', ['auto', 'spiffe', 'icp']),
       icpMetadata: () =>
         options.metadata === false
           ? { entries: {}, warnings: [] }
           : buildIcpMetadata({
               env: process.env,
-              labels: options.labels,
+              labels,
               endpoint: this.endpoint.kind,
               pid: process.pid,
               platform: process.platform,
@@ -213,11 +218,16 @@ export class WorkloadApiClient {
     if (token === '' || audience === '') {
       throw new InvalidInputError('ERR_INVALID_ARGUMENT', 'expected a token and an audience, found an empty text')
     }
+    const begun = performance.now()
     try {
       return await this.#validateByAgent(token, audience, options)
     } catch (error) {
+      const { timeoutMs = defaultTimeoutMs } = options
+      const leftMs = Math.max(0, timeoutMs - (performance.now() - begun))
       const broken = error instanceof WorkloadApiError && error.grpcStatus === Status.unknown && this.dialect === 'icp'
-      const bundles = broken ? await this.fetchJwtBundles(options).catch(() => undefined) : undefined
+      const bundles = broken
+        ? await this.fetchJwtBundles({ ...options, timeoutMs: leftMs }).catch(() => undefined)
+        : undefined
       options.signal?.throwIfAborted()
       if (!bundles) throw error
       return verifyJwtSvid(token, bundles, { audience, now: this.#now() })

@@ -11,7 +11,7 @@ export interface CallOptions {
   holdProcess?: boolean | undefined
 }
 
-const defaultTimeoutMs = 30_000
+export const defaultTimeoutMs = 30_000
 
 /**
  * Runs one call: holds the process unless told not to, and ends with the call, its deadline or the caller's signal.

@@ -1,10 +1,11 @@
+import { InvalidInputError } from '../errors/index.js'
 import type { Endpoint } from './endpoint.js'
 
-/** Labels whose names an environment variable cannot carry. */
+/** Labels whose names an environment variable cannot carry. They are sent in lower case, as headers are. */
 export interface WorkloadLabels {
-  /** Labels of the pod by their exact names, such as `team.example.com`. */
+  /** Labels of the pod, such as `team.example.com`. */
   pod?: Readonly<Record<string, string>> | undefined
-  /** Labels of the container by their exact names. */
+  /** Labels of the container. */
   docker?: Readonly<Record<string, string>> | undefined
 }
 
@@ -41,6 +42,21 @@ const labelled = [
 const mostBytes = 7.5 * 1024
 /** What each header counts besides its octets (RFC 9113 §6.5.2). */
 const bytesPerHeader = 32
+
+/**
+ * Labels whose values are texts.
+ * @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` that names the label.
+ */
+export function expectLabels(labels: WorkloadLabels | undefined): WorkloadLabels | undefined {
+  for (const kind of ['pod', 'docker'] as const) {
+    for (const [label, value] of Object.entries<unknown>(labels?.[kind] ?? {})) {
+      if (typeof value === 'string') continue
+      const name = `labels.${kind}[${JSON.stringify(label)}]`
+      throw new InvalidInputError('ERR_INVALID_ARGUMENT', `expected ${name} to be a string, found ${typeof value}`)
+    }
+  }
+  return labels
+}
 
 /** Where a value comes from, the header that it is for, and the value. */
 type Candidate = readonly [origin: string, key: string, value: string]
@@ -92,13 +108,15 @@ export function buildIcpMetadata(source: IcpMetadataSource): IcpMetadata {
       warnings.push(`${origin} is not sent to the agent: ${fault}`)
       continue
     }
+    const replaced = entries[key]
     const cost = key.length + value.length + bytesPerHeader
-    if (bytes + cost > mostBytes) {
+    const saved = replaced === undefined ? 0 : key.length + replaced.length + bytesPerHeader
+    if (bytes + cost - saved > mostBytes) {
       warnings.push(`${origin} is not sent to the agent: all headers together would exceed ${mostBytes} bytes`)
       continue
     }
-    if (entries[key] === undefined) bytes += cost
-    else warnings.push(`${origin} replaces another value for the header ${key}`)
+    bytes += cost - saved
+    if (replaced !== undefined) warnings.push(`${origin} replaces another value for the header ${key}`)
     entries[key] = value
   }
   return { entries, warnings }

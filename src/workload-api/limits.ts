@@ -13,6 +13,8 @@ export interface WorkloadApiLimits {
   maxBundles?: number | undefined
   /** Most certificates in one bundle. Default 256: each costs time in every handshake that it does not fit. */
   maxCertificatesPerBundle?: number | undefined
+  /** Most keys in one JWT bundle. Default 256: each is read when the bundle comes, and that is time in which nothing else runs. */
+  maxKeysPerBundle?: number | undefined
   /** Most revocation lists in a message. Default 1024, one for each of a thousand domains: each proof looks into all. */
   maxCrls?: number | undefined
   /**
@@ -29,6 +31,7 @@ const defaults: CompleteLimits = {
   maxSvids: 256,
   maxBundles: 4096,
   maxCertificatesPerBundle: 256,
+  maxKeysPerBundle: 256,
   maxCrls: 1024,
   maxCrlBytes: 4 * 1024 * 1024,
 }

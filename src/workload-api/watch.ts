@@ -1,5 +1,6 @@
 import { afterSilence, linkAbort, sleep } from '../flow/index.js'
 import { WorkloadApiError } from '../errors/index.js'
+import type { ClosedError } from '../errors/index.js'
 import type { Agent, StreamEnd, StreamMethod } from './agent.js'
 import { delayAfter } from './backoff.js'
 import type { BackoffStrategy, FailureKind } from './backoff.js'
@@ -25,7 +26,7 @@ export type WatchEvent =
       readonly type: 'retry'
       readonly error: WorkloadApiError
       readonly kind: FailureKind
-      /** Failures of this kind in a row, this one included. */
+      /** Failures of this kind since the last valid message, this one included. */
       readonly attempt: number
       readonly delayMs: number
     }
@@ -34,8 +35,8 @@ export interface WatchHandlers<T> {
   /** A valid message. */
   onValue: (value: T) => void
   onEvent: (event: WatchEvent) => void
-  /** The watch has ended for good: asking again will not help. */
-  onStop: (error: WorkloadApiError) => void
+  /** The watch has ended for good: asking again will not help, or the client was closed under it. */
+  onStop: (error: WorkloadApiError | ClosedError) => void
 }
 
 export interface WatchSettings<T> {
@@ -63,9 +64,8 @@ export class Watch<T> {
   readonly #settings: WatchSettings<T>
   readonly #ending = new AbortController()
   #wake: () => void = () => undefined
-  #kind: FailureKind | undefined
-  #attempt = 0
-  #since = 0
+  /** Failures since the last valid message, and when the first of each kind was. */
+  readonly #rows = new Map<FailureKind, { attempt: number; since: number }>()
   #immediateAt = -Infinity
 
   constructor(settings: WatchSettings<T>) {
@@ -88,13 +88,19 @@ export class Watch<T> {
     this.#settings.onClose()
   }
 
+  /** Closes, and says why to whoever follows. */
+  end(error: WorkloadApiError | ClosedError): void {
+    if (this.#closed()) return
+    this.close()
+    this.#settings.handlers.onStop(error)
+  }
+
   async #run(): Promise<void> {
     while (!this.#closed()) {
       const outcome = await this.#stream()
       if (this.#closed() || outcome === 'refresh') continue
       if (outcome.terminal) {
-        this.close()
-        this.#settings.handlers.onStop(outcome.error)
+        this.end(outcome.error)
         return
       }
       await this.#wait(outcome)
@@ -173,7 +179,7 @@ export class Watch<T> {
       return
     }
     // Only a valid message shows that the agent is well.
-    this.#kind = undefined
+    this.#rows.clear()
     for (const message of decoded.warnings) handlers.onEvent({ type: 'warning', message })
     handlers.onValue(decoded.value)
   }
@@ -181,20 +187,19 @@ export class Watch<T> {
   async #wait({ kind, error, denied }: Outcome): Promise<void> {
     const { agent, backoff, handlers } = this.#settings
     const now = performance.now()
-    if (this.#kind === kind) this.#attempt++
-    else {
-      this.#kind = kind
-      this.#attempt = 0
-      this.#since = now
-    }
-    if (kind === 'ended' && this.#attempt === 0) {
-      if (now - this.#immediateAt < immediateEveryMs) this.#attempt = 1
+    const row = this.#rows.get(kind) ?? { attempt: -1, since: now }
+    row.attempt++
+    this.#rows.set(kind, row)
+    if (kind === 'ended' && row.attempt === 0) {
+      if (now - this.#immediateAt < immediateEveryMs) row.attempt = 1
       else this.#immediateAt = now
     }
-    const attempt = this.#attempt
-    const failure = { kind, attempt, waitedMs: now - this.#since, endpoint: agent.endpoint.kind }
+    const { attempt } = row
+    const failure = { kind, attempt, waitedMs: now - row.since, endpoint: agent.endpoint.kind }
     const { delayMs, warning } = delayAfter(failure, backoff)
     if (warning !== undefined) handlers.onEvent({ type: 'warning', message: warning })
+    // It never came so far as to be read, and is discarded all the same.
+    if (error.code === 'ERR_WORKLOAD_API_RESPONSE_INVALID') handlers.onEvent({ type: 'discarded', error })
     if (kind === 'denied') handlers.onEvent({ type: 'denied', error, dialect: denied })
     handlers.onEvent({ type: 'retry', error, kind, attempt: attempt + 1, delayMs })
     if (delayMs <= 0) return

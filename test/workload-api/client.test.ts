@@ -1,6 +1,7 @@
 import { inspect } from 'node:util'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
+import { TestTrustDomain } from '../../src/dev/testing/index.js'
 import { JwtSource } from '../../src/source/index.js'
 import type { X509Svid } from '../../src/svid/index.js'
 import { WorkloadApiClient, type WatchEvent, type WorkloadApiClientOptions } from '../../src/workload-api/index.js'
@@ -284,7 +285,24 @@ describe('limits', () => {
   test('a message larger than allowed is an error that says so', async () => {
     const { client } = await start(x509, { limits: { maxMessageBytes: 200 } })
     const error: unknown = await client.fetchX509Context().catch((e: unknown) => e)
-    expect(error).toMatchObject({ code: 'ERR_WORKLOAD_API_UNAVAILABLE', grpcStatus: 8 })
+    expect(error).toMatchObject({ code: 'ERR_WORKLOAD_API_RESPONSE_INVALID' })
+    expect((error as Error).message).toContain('limits.maxMessageBytes')
+  })
+
+  test('a message larger than allowed is discarded by a watch, which opens its stream again', async () => {
+    const large = issuer.message(
+      [good],
+      Object.fromEntries(['b', 'c', 'd'].map((td) => [`spiffe://${td}`, issuer.bundleDer])),
+    )
+    const small = issuer.message([good])
+    const script: Script = { FetchX509SVID: (call, nth) => call.write(nth === 0 ? large : small) }
+    const { client, agent } = await start(script, { limits: { maxMessageBytes: small.length } })
+    const events: string[] = []
+    const watch = client.watchX509Context({ onEvent: ({ type }) => events.push(type), backoff: () => 1 })
+    expect((await watch.next()).value?.defaultSvid.equals(good)).toBe(true)
+    await watch.return?.()
+    expect(events.filter((type) => type === 'discarded' || type === 'retry')).toEqual(['discarded', 'retry'])
+    expect(agent.count('FetchX509SVID')).toBe(2)
   })
 
   for (const [limit, message] of [
@@ -308,6 +326,26 @@ describe('limits', () => {
     const { client } = await start(script, { limits: { maxCertificatesPerBundle: 1 } })
     await expect(client.fetchX509Context()).rejects.toThrow('maxCertificatesPerBundle')
   })
+
+  test('maxKeysPerBundle discards the message and is named', async () => {
+    const td = new TestTrustDomain('example.org')
+    const { keys } = td.jwtBundle().toJSON()
+    const document = Buffer.from(JSON.stringify({ keys: [...keys, ...keys] }))
+    const bundles = encode('JWTBundlesResponse', { bundles: { 'spiffe://example.org': document } })
+    const script: Script = { FetchX509SVID: x509.FetchX509SVID!, FetchJWTBundles: (call) => call.write(bundles) }
+    const { client } = await start(script, { limits: { maxKeysPerBundle: keys.length } })
+    await expect(client.fetchJwtBundles()).rejects.toThrow('maxKeysPerBundle')
+  })
+
+  for (const [what, options] of [
+    ['an unknown dialect', { dialect: 'spire' }],
+    ['a label that is no text', { labels: { pod: { tier: 5 } } }],
+  ] as unknown as [string, WorkloadApiClientOptions][])
+    test(`${what} is refused`, () => {
+      expect(() => new WorkloadApiClient({ endpoint: 'unix:///a', ...options })).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+      )
+    })
 
   test('a limit that is no positive whole number is refused', () => {
     for (const maxSvids of [0, -1, 1.5, NaN])

@@ -97,3 +97,11 @@ test('Windows means variables whatever their case', () => {
   expect(build({ docker_label_Team: 'a' }, { platform: 'win32' }).entries).toEqual({ 'x-docker-label-team': 'a' })
   expect(build({ docker_label_Team: 'a' }).entries).toEqual({})
 })
+
+test('a value that replaces a shorter one counts in full', () => {
+  const long = 'v'.repeat(3_000)
+  const labels = { pod: { a: long, b: long, c: long } }
+  const { entries } = build({ POD_LABEL_a: 'short', POD_LABEL_b: 'short', POD_LABEL_c: 'short' }, { labels })
+  const bytes = Object.entries(entries).reduce((sum, [key, value]) => sum + key.length + value.length + 32, 0)
+  expect(bytes).toBeLessThanOrEqual(7.5 * 1024)
+})

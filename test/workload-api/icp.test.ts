@@ -1,4 +1,5 @@
 import { generateKeyPairSync } from 'node:crypto'
+import { createServer } from 'node:http2'
 import { status } from '@grpc/grpc-js'
 import { afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { makeTestKeys, TestTrustDomain, type TestTokenOptions } from '../../src/dev/testing/index.js'
@@ -150,6 +151,11 @@ test('JWT bundles have keys whose use is "sig"', async () => {
   expect(bundle?.authorities.map(({ keyId }) => keyId)).toEqual(['default'])
 })
 
+function jwtBundles(): Buffer {
+  const bundle = new TestTrustDomain('example.org').jwtBundle()
+  return encode('JWTBundlesResponse', { bundles: { 'example.org': Buffer.from(JSON.stringify(bundle)) } }, 'icp')
+}
+
 function otherKey(kind: 'pkcs8' | 'encrypted'): string {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   return privateKey
@@ -218,7 +224,86 @@ describe('detection', () => {
   })
 })
 
+test('an ICP agent is asked for an SVID before anything that it answers out of its cache, on every connection', async () => {
+  const issues: Script = {
+    FetchX509SVID: sendsGood,
+    FetchJWTSVID: () =>
+      encode(
+        'JWTSVIDResponse',
+        { svids: [{ spiffeId: web, svid: makeToken({ sub: web, aud: 'a', exp: 4e9 }) }] },
+        'icp',
+      ),
+  }
+  for (const dialect of ['icp', 'auto'] as const) {
+    const { agent, client } = await start(issues, { dialect })
+    const asked = () => agent.seen.map(({ method }) => method)
+    await client.fetchJwtSvid('a')
+    await client.fetchJwtSvid('a')
+    expect(asked()).toEqual(['FetchX509SVID', 'FetchJWTSVID', 'FetchJWTSVID'])
+    await agent.die()
+    await agent.listen({ dialect: 'icp', ...issues })
+    agent.seen.length = 0
+    await vi.waitFor(() => client.fetchJwtSvid('a'))
+    expect(asked().slice(-2)).toEqual(['FetchX509SVID', 'FetchJWTSVID'])
+  }
+})
+
+test('an ICP agent whose cache has run out is asked for an SVID once more', async () => {
+  const token = { spiffeId: web, svid: makeToken({ sub: web, aud: 'a', exp: 4e9 }) }
+  const notAttested = { code: status.PERMISSION_DENIED, details: 'Workload not attested' }
+  let held = false
+  const { agent, client } = await start({
+    FetchX509SVID: (call) => {
+      held = true
+      call.write(icpMessage())
+    },
+    FetchJWTSVID: () =>
+      held ? encode('JWTSVIDResponse', { svids: [token] }, 'icp') : new Refusal(notAttested.code, notAttested.details),
+    FetchJWTBundles: (call) => (held ? call.write(jwtBundles()) : refuse(call, notAttested)),
+  })
+  await client.fetchJwtSvid('a')
+  held = false
+  await client.fetchJwtSvid('a')
+  expect(agent.seen.map(({ method }) => method)).toEqual([
+    'FetchX509SVID',
+    'FetchJWTSVID',
+    'FetchJWTSVID',
+    'FetchX509SVID',
+    'FetchJWTSVID',
+  ])
+  held = false
+  const watch = client.watchJwtBundles({ backoff: () => 1 })
+  expect((await watch.next()).value?.size).toBe(1)
+  await watch.return?.()
+})
+
+test('a workload that the ICP agent does not know is denied, without asking again and again', async () => {
+  const { agent, client } = await start({
+    FetchX509SVID: (call) => refuse(call, denied),
+    FetchJWTSVID: () => new Refusal(status.PERMISSION_DENIED, 'Workload not attested'),
+  })
+  await expect(client.fetchJwtSvid('a')).rejects.toMatchObject({ code: 'ERR_WORKLOAD_API_DENIED' })
+  expect(agent.seen.map(({ method }) => method)).toEqual(['FetchX509SVID', 'FetchJWTSVID'])
+})
+
 describe('metadata', () => {
+  test('never goes to a standard agent, also when that has taken the place of an ICP agent', async () => {
+    withEnv({ POD_NAME: 'web-1' })
+    const { agent } = await start({ FetchX509SVID: sendsGood })
+    await using source = await X509Source.open({ endpoint: agent.endpoint })
+    await agent.die()
+    const seen: string[] = []
+    const stand = createServer().on('stream', (stream, headers) => {
+      seen.push(...Object.keys(headers))
+      stream.respond({ ':status': 200, 'content-type': 'application/grpc', 'grpc-status': '14' }, { endStream: true })
+    })
+    await new Promise<void>((resolve) => stand.listen(agent.path, resolve))
+    cleanups.push(() => new Promise((resolve) => stand.close(resolve)))
+    await vi.waitFor(() => expect(seen.filter((name) => name === ':path').length).toBeGreaterThan(2), 5_000)
+    await source.close()
+    expect(seen.filter((name) => name.startsWith('x-'))).toEqual([])
+  })
+
   test('goes to an ICP agent with the security header, and its warnings come once', async () => {
     withEnv({ POD_NAME: 'web-1', POD_LABEL_APP: 'web', POD_UID: 'ü' })
     const { agent, client } = await start({ FetchX509SVID: (call) => call.end() }, { backoff: () => 0 })

@@ -10,6 +10,9 @@ import { selectByHint } from './hints.js'
 import { unusable, within } from './unusable.js'
 import type { Decoded } from './x509-context.js'
 
+/** How far the clock of an issuer may be ahead. */
+const toleratedMs = 60_000
+
 export interface JwtRequest {
   readonly audience: readonly string[]
   readonly spiffeId: SpiffeId | undefined
@@ -59,7 +62,9 @@ export function decodeJwtBundles(
     (trustDomain, bytes) =>
       bytes.length === 0
         ? emptyJwtBundle(trustDomain)
-        : within(`JWT bundle of ${trustDomain.name}`, () => JwtBundle.parse(trustDomain, bytes)),
+        : within(`JWT bundle of ${trustDomain.name}`, () =>
+            JwtBundle.parse(trustDomain, bytes, limits.maxKeysPerBundle),
+          ),
     emptyJwtBundle,
   )
   return { value: new JwtBundleSet(decoded), warnings }
@@ -106,6 +111,10 @@ export function decodeIcpValidated(
   }
   if (read.isExpired(now)) {
     throw new UntrustedPeerError('ERR_JWT_SVID_EXPIRED', `the JWT-SVID expired at ${read.expiresAt.toISOString()}`)
+  }
+  const notBefore = read.claims['nbf']
+  if (typeof notBefore === 'number' && notBefore * 1000 > now.getTime() + toleratedMs) {
+    throw new UntrustedPeerError('ERR_JWT_SVID_NOT_YET_VALID', 'the JWT-SVID is not valid yet by its nbf')
   }
   if (!claims) throw new UntrustedPeerError('ERR_JWT_SVID_AUDIENCE', 'the agent gave no claims for the JWT-SVID')
   return { id: read.id, claims }

@@ -34,7 +34,7 @@ const statusOfHttp = new Map([
 const statusOfReset = new Map<number, number>([
   [constants.NGHTTP2_REFUSED_STREAM, Status.unavailable],
   [constants.NGHTTP2_CANCEL, Status.cancelled],
-  [constants.NGHTTP2_ENHANCE_YOUR_CALM, Status.resourceExhausted],
+  [constants.NGHTTP2_ENHANCE_YOUR_CALM, Status.unavailable],
   [constants.NGHTTP2_INADEQUATE_SECURITY, Status.unavailable],
 ])
 

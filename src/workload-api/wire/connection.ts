@@ -71,10 +71,12 @@ export class Connection {
    * @throws WorkloadApiError with code `ERR_WORKLOAD_API_UNAVAILABLE`, or the signal's reason.
    */
   static async open(endpoint: Endpoint, options: ConnectionOptions, signal: AbortSignal): Promise<Connection> {
+    const begun = performance.now()
     const socket = await connect(endpoint, options.connectTimeoutMs, signal)
+    const leftMs = Math.max(1, options.connectTimeoutMs - (performance.now() - begun))
     const connection = new Connection(socket, options)
     try {
-      if (await connection.#ready(signal)) return connection
+      if (await connection.#ready(leftMs, signal)) return connection
       throw unreachable(endpoint, new Error('what listens there does not speak HTTP/2, or hung up; check the address'))
     } catch (error) {
       connection.close()
@@ -187,7 +189,7 @@ export class Connection {
   }
 
   /** Waits for the first word of HTTP/2; false when none comes. */
-  #ready(signal: AbortSignal): Promise<boolean> {
+  #ready(timeoutMs: number, signal: AbortSignal): Promise<boolean> {
     return new Promise((resolve, reject) => {
       signal.throwIfAborted()
       const settle = () => {
@@ -209,7 +211,7 @@ export class Connection {
         // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors
         reject(signal.reason)
       }
-      const stopWaiting = afterSilence(this.#options.connectTimeoutMs, onFailure)
+      const stopWaiting = afterSilence(timeoutMs, onFailure)
       signal.addEventListener('abort', onAbort, { once: true })
       this.#session.once('remoteSettings', onSettings).once('close', onFailure)
     })

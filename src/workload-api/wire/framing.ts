@@ -65,8 +65,8 @@ export class Deframer {
       return { code: Status.internal, details: 'a compressed message, which was not asked for' }
     const length = this.#header.readUInt32BE(1)
     if (length > this.#maxMessageBytes) {
-      const details = `a message of ${length} bytes; ${this.#maxMessageBytes} are allowed (maxMessageBytes)`
-      return { code: Status.resourceExhausted, details }
+      const details = `a message of ${length} bytes, more than the ${this.#maxMessageBytes} allowed`
+      return { code: Status.resourceExhausted, details, tooLarge: true }
     }
     this.#message = Buffer.alloc(length)
     this.#filled = 0

@@ -41,6 +41,8 @@ const names = [
 export interface CallStatus {
   readonly code: number
   readonly details: string
+  /** The agent sent a message that was not read, because it is larger than the limit. */
+  readonly tooLarge?: true
 }
 
 /** What to make of a status, and what to tell whoever reads the message. */
@@ -87,6 +89,10 @@ export function errorOfStatus(
   status: CallStatus,
   secret?: string,
 ): WorkloadApiError {
+  if (status.tooLarge) {
+    const message = `the agent at ${endpoint.text} sent ${status.details} (${method}); raise limits.maxMessageBytes if it is right`
+    return new WorkloadApiError('ERR_WORKLOAD_API_RESPONSE_INVALID', message, { endpoint: endpoint.text })
+  }
   const { code, next } = meaningOf(status.code)
   const details = secret === undefined ? status.details : status.details.replaceAll(secret, '[redacted]')
   const ending =
