@@ -16,7 +16,15 @@ const defaultEndpoint = 'unix:///run/spire/sockets/agent.sock'
 
 export interface QuickStartOptions extends Pick<
   X509SourceOptions,
-  'expectedSpiffeId' | 'pickSvid' | 'onDenied' | 'initialTimeoutMs' | 'signal'
+  | 'expectedSpiffeId'
+  | 'pickSvid'
+  | 'onDenied'
+  | 'initialTimeoutMs'
+  | 'signal'
+  | 'dialect'
+  | 'metadata'
+  | 'labels'
+  | 'limits'
 > {
   /**
    * Agent address: `unix:///run/agent.sock` or `tcp://127.0.0.1:8081`.
@@ -57,7 +65,18 @@ export function readQuickStartOptions(
 ): QuickStartSettings {
   if (typeof options === 'string')
     return readQuickStartOptions({ endpoint: fromSocketPath(options), certDir }, undefined, env)
-  const { endpoint: given, certDir: directory, files, wait, signal, ...source } = options
+  const {
+    endpoint: given,
+    certDir: directory,
+    files,
+    wait,
+    signal,
+    dialect,
+    metadata,
+    labels,
+    limits,
+    ...source
+  } = options
   const timeoutMs = expectMs('initialTimeoutMs', source.initialTimeoutMs ?? 30_000)
   // An empty variable is one that is not set; an empty option is a mistake, and is told so.
   const endpoint = given ?? (env[endpointVariable] || defaultEndpoint)
@@ -67,7 +86,7 @@ export function readQuickStartOptions(
     expectedSpiffeId: source.expectedSpiffeId?.toString(),
   }
   return {
-    createClient: () => new WorkloadApiClient({ endpoint }),
+    createClient: () => new WorkloadApiClient({ endpoint, dialect, metadata, labels, limits }),
     openSource: (client, abandoned) => openSource({ ...source, client }, wait, abandoned),
     openFiles: (client) => openFiles(directory, files, client),
     ready: (opened) => ready(opened, wait, { timeoutMs, signal }),

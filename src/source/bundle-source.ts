@@ -1,10 +1,11 @@
 import { EventEmitter } from 'eventemitter3'
 import { JwtBundleSet, X509BundleSet } from '../bundle/index.js'
 import type { JwtBundle, JwtBundleSource, X509Bundle, X509BundleSource } from '../bundle/index.js'
-import { ClosedError } from '../errors/index.js'
+import { ClosedError, expectOneOf } from '../errors/index.js'
 import { callOut, Latest } from '../flow/index.js'
 import type { IterateOptions } from '../flow/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
+import { EarlyWarnings } from './early-warnings.js'
 import { Follower } from './follower.js'
 import { Listeners } from './listeners.js'
 import { openChannels } from './source-events.js'
@@ -52,15 +53,18 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
   #x509: Follower<X509BundleSet> | undefined
   #jwt: Follower<JwtBundleSet> | undefined
   #state: SourceState = 'connecting'
-  /** Warnings of one stream while the other has brought nothing yet, so that nobody can listen. */
-  #early: string[] = []
+  readonly #warnings = new EarlyWarnings(
+    (message) => this.#tell('warning', message),
+    () => this.listenerCount('warning') > 0,
+  )
 
   private constructor(options: BundleSourceOptions) {
     super()
     const settings = readSourceOptions(options)
+    const only = options.only && expectOneOf('only', options.only, ['x509', 'jwt'])
     const { client, backoff } = settings
     this.#settings = settings
-    if (options.only !== 'jwt') {
+    if (only !== 'jwt') {
       this.#x509 = new Follower(
         {
           what: 'X.509 bundle',
@@ -72,7 +76,7 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
         this.#hear,
       )
     }
-    if (options.only !== 'x509') {
+    if (only !== 'x509') {
       this.#jwt = new Follower(
         {
           what: 'JWT bundle',
@@ -97,6 +101,7 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
     try {
       const { initialTimeoutMs: timeoutMs, signal } = source.#settings
       await Promise.all(source.#followers.map((follower) => follower.ready({ timeoutMs, signal })))
+      source.#warnings.release()
       return source
     } catch (error) {
       await source.close()
@@ -174,8 +179,8 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
       this.#setState()
       return
     }
-    if (name === 'warning' && this.#state === 'connecting') {
-      this.#early.push(value as string)
+    if (name === 'warning') {
+      this.#warnings.tell(value as string)
       return
     }
     if (name === 'stopped') this.#latest.end(value)
@@ -198,8 +203,6 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
     if (this.#state === state) return
     this.#state = state
     this.#tell('state', state)
-    const early = this.#early.splice(0)
-    if (early.length > 0) setImmediate(() => early.forEach((message) => this.#tell('warning', message)))
   }
 
   #tell<N extends keyof BundleSourceEvents>(name: N, value: BundleSourceEvents[N][0]): void {

@@ -1,5 +1,4 @@
 import { ClosedError, SpiffeError } from '../errors/index.js'
-import type { WorkloadApiError } from '../errors/index.js'
 import { Latest, linkAbort, longestTimerMs } from '../flow/index.js'
 import type { Watch, WatchEvent, WatchHandlers } from '../workload-api/index.js'
 import type { SourceEvents, SourceState } from './source-events.js'
@@ -147,13 +146,9 @@ export class Follower<T extends object, M = T> {
         this.#counts.discarded++
         this.#tell('discarded', event.error)
         break
-      case 'warning': {
-        const { message } = event
-        // Later, so that whoever awaits open() has had the time to listen.
-        if (this.#state === 'connecting') setImmediate(() => this.#tell('warning', message))
-        else this.#tell('warning', message)
+      case 'warning':
+        this.#tell('warning', event.message)
         break
-      }
       case 'denied': {
         // An ICP agent answers every fault with a denial, also an outage behind it.
         const keep = (this.#settings.onDenied ?? (event.dialect === 'icp' ? 'keep' : 'withdraw')) === 'keep'
@@ -181,7 +176,7 @@ export class Follower<T extends object, M = T> {
     this.#tell('withdrawn', error)
   }
 
-  #stop(error: WorkloadApiError): void {
+  #stop(error: SourceEvents<T>['stopped'][0]): void {
     this.#lastError = error
     this.#setState('stopped')
     this.#tell('stopped', error)

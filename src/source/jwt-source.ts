@@ -8,6 +8,7 @@ import { SpiffeId } from '../spiffe-id/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
 import { expectClockSkew, verifyJwtSvid } from '../svid/index.js'
 import type { GetJwtSvidOptions, JwtSvid, JwtSvidSource, VerifiedJwtSvid } from '../svid/index.js'
+import { EarlyWarnings } from './early-warnings.js'
 import { Follower } from './follower.js'
 import { JwtSvidCache } from './jwt-svid-cache.js'
 import { Listeners } from './listeners.js'
@@ -44,6 +45,10 @@ export class JwtSource extends EventEmitter<JwtSourceEvents> implements JwtBundl
   readonly #cache: JwtSvidCache
   readonly #latest = new Latest<JwtBundleSet>()
   readonly #listeners = new Listeners()
+  readonly #warnings = new EarlyWarnings(
+    (message) => this.#say('warning', message),
+    () => this.listenerCount('warning') > 0,
+  )
   readonly #follower: Follower<JwtBundleSet>
   #bundles: JwtBundleSet | undefined
 
@@ -94,6 +99,7 @@ export class JwtSource extends EventEmitter<JwtSourceEvents> implements JwtBundl
     const source = new JwtSource(options)
     try {
       await source.#ready(options.signal)
+      source.#warnings.release()
       return source
     } catch (error) {
       await source.close()
@@ -107,7 +113,9 @@ export class JwtSource extends EventEmitter<JwtSourceEvents> implements JwtBundl
    * @throws InvalidInputError for an option.
    */
   static start(options: Omit<JwtSourceOptions, 'signal'> = {}): JwtSource {
-    return new JwtSource(options)
+    const source = new JwtSource(options)
+    source.#warnings.release()
+    return source
   }
 
   /**
@@ -218,11 +226,16 @@ export class JwtSource extends EventEmitter<JwtSourceEvents> implements JwtBundl
     if (name === 'update') this.#take(value as JwtBundleSet)
     if (name === 'withdrawn') this.#cache.clear()
     if (name === 'stopped') this.#latest.end(value)
+    if (name === 'warning') this.#warnings.tell(value as string)
+    else this.#say(name, value)
+    if (name === 'update' || name === 'withdrawn') this.#listeners.call()
+  }
+
+  #say<N extends keyof JwtSourceEvents>(name: N, value: JwtSourceEvents[N][0]): void {
     callOut(() => {
       ;(this as EventEmitter<string>).emit(name, value)
     })
     publish(name, this.#settings.client.endpoint.text, value)
-    if (name === 'update' || name === 'withdrawn') this.#listeners.call()
   }
 }
 

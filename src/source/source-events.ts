@@ -1,18 +1,18 @@
 import { channel } from 'node:diagnostics_channel'
-import type { SpiffeError, WorkloadApiError } from '../errors/index.js'
+import type { ClosedError, SpiffeError, WorkloadApiError } from '../errors/index.js'
 import type { FailureKind } from '../workload-api/index.js'
 
 /**
  * `connecting`: nothing has come yet. `ready`: something to use, and a stream that stands. `reconnecting`: something to
  * use, and no stream now. `withdrawn`: the agent took it away; the source keeps asking. `stopped`: the agent refuses for
- * good.
+ * good, or the client that was lent is closed.
  */
 export type SourceState = 'connecting' | 'ready' | 'reconnecting' | 'withdrawn' | 'stopped' | 'closed'
 
 export interface RetryNotice {
   readonly error: WorkloadApiError
   readonly kind: FailureKind
-  /** Failures of this kind in a row, this one included. */
+  /** Failures of this kind since the last valid message, this one included. */
   readonly attempt: number
   readonly delayMs: number
 }
@@ -27,8 +27,8 @@ export interface SourceEvents<T> {
   discarded: [error: WorkloadApiError]
   /** The stream broke and will be opened again. */
   retry: [notice: RetryNotice]
-  /** The agent refuses for good; the source asks no more. */
-  stopped: [error: WorkloadApiError]
+  /** The agent refuses for good, or the client that was lent is closed; the source asks no more. */
+  stopped: [error: WorkloadApiError | ClosedError]
   /** Something is peculiar; the work goes on all the same. */
   warning: [message: string]
   state: [state: SourceState]

@@ -1,10 +1,11 @@
 import { EventEmitter } from 'eventemitter3'
-import type { X509Bundle, X509BundleSource } from '../bundle/index.js'
+import type { X509Bundle, X509BundleSet, X509BundleSource } from '../bundle/index.js'
 import { ClosedError, SpiffeError } from '../errors/index.js'
 import { callOut, Latest } from '../flow/index.js'
 import type { IterateOptions } from '../flow/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
 import type { X509Context, X509Svid, X509SvidSource } from '../svid/index.js'
+import { EarlyWarnings } from './early-warnings.js'
 import { Follower } from './follower.js'
 import { Listeners } from './listeners.js'
 import { expired } from './source-errors.js'
@@ -31,8 +32,14 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
   readonly #settings: X509SourceSettings
   readonly #latest = new Latest<X509Context>()
   readonly #listeners = new Listeners()
+  readonly #warnings = new EarlyWarnings(
+    (message) => this.#tell('warning', message),
+    () => this.listenerCount('warning') > 0,
+  )
   readonly #watchdog: ExpiryWatchdog
   readonly #follower: Follower<Holding, X509Context>
+  /** Of the newest message, also where the SVID that is wanted was not in it. */
+  #bundles: X509BundleSet | undefined
 
   private constructor(settings: X509SourceSettings) {
     super()
@@ -62,6 +69,7 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
     const source = new X509Source(settings)
     try {
       await source.#follower.ready({ timeoutMs: settings.initialTimeoutMs, signal: settings.signal })
+      source.#warnings.release()
       return source
     } catch (error) {
       await source.close()
@@ -75,7 +83,9 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
    * @throws InvalidInputError for an option.
    */
   static start(options: Omit<X509SourceOptions, 'initialTimeoutMs' | 'signal'> = {}): X509Source {
-    return new X509Source(readX509SourceOptions(options))
+    const source = new X509Source(readX509SourceOptions(options))
+    source.#warnings.release()
+    return source
   }
 
   /**
@@ -97,10 +107,14 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
     throw expired(this.#endpoint, svid, this.#follower.status().lastError)
   }
 
-  /** The bundle that came with the newest SVID; `undefined` when the agent gave none for this trust domain. */
+  /**
+   * The bundle of the newest message; `undefined` when the agent gave none for this trust domain. It stays while the SVID
+   * is withdrawn: an identity that is denied takes nothing back of whom to trust, and a message without the wanted SVID
+   * brings its own bundles.
+   */
   getX509Bundle(trustDomain: TrustDomain): X509Bundle | undefined {
     this.#assertOpen()
-    return this.#follower.latest?.context.bundles.getX509Bundle(trustDomain)
+    return this.#bundles?.getX509Bundle(trustDomain)
   }
 
   /**
@@ -161,6 +175,7 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
 
   #take(message: X509Context, earlier: Holding | undefined): Holding {
     const context = earlier ? message.reusing(earlier.context) : message
+    this.#trust(context.bundles)
     try {
       return { context, svid: this.#settings.pick(context), since: this.#settings.now().getTime() }
     } catch (cause) {
@@ -169,12 +184,21 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
     }
   }
 
+  #trust(bundles: X509BundleSet): void {
+    const before = this.#bundles
+    this.#bundles = bundles
+    // A message without the wanted SVID is no update, and may change whom to trust all the same.
+    if (before && before !== bundles && !this.#follower.value) queueMicrotask(() => this.#listeners.call())
+  }
+
   readonly #hear = <N extends keyof SourceEvents<Holding>>(name: N, value: SourceEvents<Holding>[N][0]): void => {
     if (name === 'update') {
       const { context, svid } = value as Holding
       this.#watchdog.watch(svid)
       this.#latest.set(context)
       this.#tell('update', context)
+    } else if (name === 'warning') {
+      this.#warnings.tell(value as string)
     } else {
       if (name === 'withdrawn' || name === 'stopped') this.#watchdog.stop()
       this.#tell(name, value as X509SourceEvents[N][0])

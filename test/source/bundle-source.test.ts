@@ -148,3 +148,8 @@ test('close() ends the streams and the iterations, and later use says so', async
   expect(source.status().state).toBe('closed')
   await expect.poll(() => agent.streams.size).toBe(0)
 })
+
+test('refuses to follow what it does not know', async () => {
+  const options = { endpoint: 'unix:///a', only: 'X509' } as unknown as BundleSourceOptions
+  await expect(BundleSource.open(options)).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
+})

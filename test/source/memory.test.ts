@@ -32,8 +32,14 @@ test('ten thousand updates leave less than 10 MiB behind', { timeout: 90_000 }, 
     const reach = async (count) => {
       process.stdout.write(count + '\\n')
       while (source.status().messages.updates < count) await new Promise((resolve) => setTimeout(resolve, 20))
-      for (let round = 0; round < 5; round++) { gc(); await new Promise((resolve) => setTimeout(resolve, 20)) }
-      return process.memoryUsage().rss
+      // A busy machine takes its time to give back what the collector has freed.
+      let least = Infinity
+      for (let round = 0; round < 30; round++) {
+        gc()
+        await new Promise((resolve) => setTimeout(resolve, 50))
+        least = Math.min(least, process.memoryUsage().rss)
+      }
+      return least
     }
     // The first two thousand warm up: code is compiled, heaps reach their size.
     const before = await reach(2_000)

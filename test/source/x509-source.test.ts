@@ -148,12 +148,31 @@ describe('open() rejects within its timeout, with code, endpoint and last status
     })
 })
 
+test('waits grow from one failure to the next also where agents fail in turns in different ways', async () => {
+  const faults = [{ code: status.UNAVAILABLE, details: 'starting' }, denied]
+  const agent = await startAgent((call, nth) => refuse(call, faults[nth % 2]!))
+  const failures: { kind: string; attempt: number; waitedMs: number }[] = []
+  const backoff: X509SourceOptions['backoff'] = (failure) => {
+    failures.push(failure)
+    return 1
+  }
+  const source = X509Source.start({ endpoint: agent.endpoint, backoff })
+  cleanups.push(() => source.close())
+  await expect.poll(() => failures.length).toBeGreaterThanOrEqual(6)
+  const attempts = (kind: string) => failures.filter((failure) => failure.kind === kind).map(({ attempt }) => attempt)
+  expect(attempts('transient').slice(0, 3)).toEqual([0, 1, 2])
+  expect(attempts('denied').slice(0, 3)).toEqual([0, 1, 2])
+})
+
 test('open() refuses an endpoint of the wrong form, and options that contradict each other', async () => {
   await expect(X509Source.open({ endpoint: '/run/agent.sock' })).rejects.toMatchObject({ code: 'ERR_ENDPOINT_INVALID' })
   const invalid = { code: 'ERR_INVALID_ARGUMENT' }
+  const misspelt = { endpoint: 'unix:///a', onDenied: 'Keep' } as unknown as X509SourceOptions
+  await expect(X509Source.open(misspelt)).rejects.toMatchObject(invalid)
   await expect(X509Source.open({ endpoint: 'unix:///a', initialTimeoutMs: -1 })).rejects.toMatchObject(invalid)
   await using client = new WorkloadApiClient({ endpoint: 'unix:///a' })
   await expect(X509Source.open({ endpoint: 'unix:///a', client })).rejects.toMatchObject(invalid)
+  await expect(X509Source.open({ dialect: 'icp', client })).rejects.toMatchObject(invalid)
 })
 
 test('the signal ends open() with its own reason, and no stream stays behind', async () => {
@@ -357,6 +376,28 @@ describe('of several SVIDs', () => {
       const opening = X509Source.open({ endpoint: agent.endpoint, initialTimeoutMs: 800, ...options })
       await expect(opening).rejects.toMatchObject({ code, endpoint: agent.endpoint })
     })
+
+  test('a message without it brings its own bundles all the same: whom it does not name is trusted no more', async () => {
+    const foreign = await Issuer.create('other.test')
+    const other = foreign.authority.bundle().trustDomain
+    const federated = { 'spiffe://other.test': foreign.bundleDer }
+    const wanted = issuer.entry(internal, { hint: 'in' })
+    const agent = await startAgent(sends(messageOf([wanted], federated)))
+    const source = await open({ endpoint: agent.endpoint, pickSvid: { hint: 'in' } })
+    let told = 0
+    source.onUpdate(() => told++)
+    expect(source.getX509Bundle(other)).toBeDefined()
+    const withdrawn = next(source, 'withdrawn')
+    agent.send(messageOf([issuer.entry(internal, { hint: 'else' })], federated))
+    await withdrawn
+    expect(source.getX509Bundle(other)).toBeDefined()
+    const before = told
+    agent.send(messageOf([issuer.entry(internal, { hint: 'else' })]))
+    await expect.poll(() => source.getX509Bundle(other)).toBeUndefined()
+    expect(told).toBeGreaterThan(before)
+    expect(source.getX509Bundle(issuer.authority.bundle().trustDomain)).toBeDefined()
+    expect(() => source.getX509Svid()).toThrow(expect.objectContaining({ code: 'ERR_SVID_WITHDRAWN' }))
+  })
 
   test('the one in use is withdrawn when a message comes without it', async () => {
     const agent = await startAgent(sends(both))
