@@ -584,7 +584,11 @@ testSection(workloadApiSection, (row) => {
 
   const pick = async (hint: string) => {
     const { agent } = await start({ FetchX509SVID: sends(messageOf([issuer.entry(a, { hint: 'in' })])) })
-    await using source = await X509Source.open({ endpoint: agent.endpoint, initialTimeoutMs: 1_000, pickSvid: { hint } })
+    await using source = await X509Source.open({
+      endpoint: agent.endpoint,
+      initialTimeoutMs: 1_000,
+      pickSvid: { hint },
+    })
     return source.getX509Svid()
   }
   row('WAPI-55')
