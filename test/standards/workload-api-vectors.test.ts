@@ -21,8 +21,6 @@ import {
 } from '../workload-api/scripted-agent.js'
 import { makeToken } from '../workload-api/token.js'
 
-// H-022 and H-049 are about WIT-SVIDs, which neither client nor agent offers: the agent's answer is row WAPI-47.
-
 const issuer = await Issuer.create('td')
 const foreign = await Issuer.create('td2')
 const [a, b] = [await issuer.issue('/a'), await issuer.issue('/b')]
