@@ -53,12 +53,14 @@ test('no row occurs twice, and every row says something', () => {
   expect(rows.filter(({ does, clause }) => does.length < 10 || clause === '')).toEqual([])
 })
 
-// The last row of each kind. WIT-SVIDs are an incubating profile; the Broker API is none of this library.
+// The last row of each kind. The profile of WIT-SVIDs is incubating; the Broker API is none of this library.
 for (const [kind, last] of [
   ['ID', 29],
   ['X509', 42],
   ['JWT', 28],
   ['BUNDLE', 31],
+  ['WEP', 30],
+  ['WAPI', 57],
 ] as const) {
   test(`no row of ${kind} is missing without a word`, () => {
     const named = sections.flatMap(({ rows, elsewhere = [] }) => [

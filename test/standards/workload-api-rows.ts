@@ -58,6 +58,16 @@ export const workloadEndpointSection: Section = {
     },
     { id: 'WEP-30', level: 'SHOULD', clause: '7', does: 'Nothing but the Workload API is asked for; no reflection.' },
   ],
+  elsewhere: [
+    {
+      ids: [
+        ...['WEP-01', 'WEP-03', 'WEP-04', 'WEP-06', 'WEP-07', 'WEP-18', 'WEP-19'],
+        ...['WEP-20', 'WEP-22', 'WEP-24', 'WEP-27', 'WEP-28', 'WEP-29'],
+      ],
+      why: 'They bind whoever serves the endpoint; the dev agent meets them, with tests in `test/dev`.',
+      tests: 'test/dev',
+    },
+  ],
 }
 
 export const workloadApiSection: Section = {
@@ -86,6 +96,12 @@ export const workloadApiSection: Section = {
       level: 'SHOULD',
       clause: '4.5',
       does: 'A message that lacks a mandatory field is reported and discarded; the earlier state and the stream stay.',
+    },
+    {
+      id: 'WAPI-14',
+      level: 'stated',
+      clause: '4.6',
+      does: 'A peer is judged by the bundle of its own trust domain, as the agent sent it; without one it is refused.',
     },
     {
       id: 'WAPI-16',
@@ -138,7 +154,8 @@ export const workloadApiSection: Section = {
       id: 'WAPI-29',
       level: 'SHOULD',
       clause: '5.2.2',
-      does: 'X.509 bundles that a message leaves out are no longer used.',
+      does: 'X.509 bundles that a message leaves out, and all after PERMISSION_DENIED, are no longer used.',
+      choice: 'An ICP agent answers every fault with that code; there the bundles stay.',
     },
     { id: 'WAPI-30', level: 'MUST', clause: '6.2.1', does: 'Every audience that was asked for is in the token.' },
     {
@@ -163,7 +180,8 @@ export const workloadApiSection: Section = {
       id: 'WAPI-41',
       level: 'SHOULD',
       clause: '6.2.2',
-      does: 'JWT bundles that a message leaves out are no longer used.',
+      does: 'JWT bundles that a message leaves out, and all after PERMISSION_DENIED, are no longer used.',
+      choice: 'As with X.509 bundles, not where an ICP agent denies.',
     },
     { id: 'WAPI-44', level: 'stated', clause: '6.2.3', does: 'An answer without SPIFFE ID or claims is discarded.' },
     {
@@ -194,6 +212,21 @@ export const workloadApiSection: Section = {
       does: 'Nothing replaces the bundle that came with the own SVID.',
       choice:
         'A federated bundle of the own trust domain, and another own bundle of a later SVID, are passed over with a warning.',
+    },
+  ],
+  elsewhere: [
+    {
+      ids: [
+        ...['WAPI-02', 'WAPI-03', 'WAPI-07', 'WAPI-08', 'WAPI-09', 'WAPI-12', 'WAPI-15'],
+        ...['WAPI-22', 'WAPI-24', 'WAPI-27', 'WAPI-28', 'WAPI-31', 'WAPI-32', 'WAPI-33'],
+        ...['WAPI-34', 'WAPI-36', 'WAPI-37', 'WAPI-40', 'WAPI-42', 'WAPI-43', 'WAPI-47'],
+      ],
+      why: 'They bind whoever serves the API; the dev agent meets them, with tests in `test/dev`. WAPI-46 is above, with the JWT-SVIDs.',
+      tests: 'test/dev',
+    },
+    {
+      ids: ['WAPI-48', 'WAPI-49', 'WAPI-50', 'WAPI-51', 'WAPI-52'],
+      why: 'They are about WIT-SVIDs, an incubating profile. Neither the client nor the dev agent offers it: the client never asks for them (WAPI-04 has every path), and the agent answers UNIMPLEMENTED (WAPI-02, WAPI-47).',
     },
   ],
 }

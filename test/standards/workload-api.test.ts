@@ -1,8 +1,10 @@
 import { status } from '@grpc/grpc-js'
 import { afterEach, expect, vi } from 'vitest'
 import { JwtBundleSet, X509BundleSet } from '../../src/bundle/index.js'
-import { X509Source } from '../../src/source/index.js'
+import { TestTrustDomain } from '../../src/dev/testing/index.js'
+import { BundleSource, X509Source, type BundleSourceOptions } from '../../src/source/index.js'
 import { TrustDomain } from '../../src/spiffe-id/index.js'
+import { verifyJwtSvid, verifyX509Svid, type X509Svid } from '../../src/svid/index.js'
 import { decodeX509Context } from '../../src/workload-api/decode/x509-context.js'
 import { standardDialect } from '../../src/workload-api/dialects/standard.js'
 import { parseEndpoint, resolveEndpoint, WorkloadApiClient } from '../../src/workload-api/index.js'
@@ -27,6 +29,7 @@ import { workloadApiSection, workloadEndpointSection } from './workload-api-rows
 const issuer = await Issuer.create('td')
 const foreign = await Issuer.create('td2')
 const [a, b] = [await issuer.issue('/a'), await issuer.issue('/b')]
+const ofForeign = await foreign.issue('/peer')
 const td = TrustDomain.parse('td')
 const td2 = TrustDomain.parse('td2')
 const invalid = 'ERR_WORKLOAD_API_RESPONSE_INVALID'
@@ -48,6 +51,18 @@ async function start(script: Script): Promise<{ agent: ScriptedAgent; client: Wo
 async function open(script: Script): Promise<{ agent: ScriptedAgent; source: X509Source }> {
   const { agent } = await start(script)
   const source = await X509Source.open({ endpoint: agent.endpoint, initialTimeoutMs: 5_000, backoff: () => 10 })
+  cleanups.push(() => source.close())
+  return { agent, source }
+}
+
+/** The bundles alone, of one kind. */
+async function openBundles(
+  script: Script,
+  only: BundleSourceOptions['only'],
+): Promise<{ agent: ScriptedAgent; source: BundleSource }> {
+  const { agent } = await start({ FetchX509SVID: (call) => refuse(call, denied), ...script })
+  const options = { endpoint: agent.endpoint, only, initialTimeoutMs: 5_000, backoff: () => 10 }
+  const source = await BundleSource.open(options)
   cleanups.push(() => source.close())
   return { agent, source }
 }
@@ -327,6 +342,64 @@ testSection(workloadApiSection, (row) => {
     expect(agent.count('FetchX509SVID')).toBe(1)
   })
 
+  row('WAPI-13')
+    .accepts('a message with a bundle of either kind', async () => {
+      const { client } = await start({
+        FetchX509SVID: sends(issuer.message([a])),
+        FetchX509Bundles: sends(x509Bundles({ 'spiffe://td': issuer.bundleDer })),
+        FetchJWTBundles: sends(jwtBundles({ 'spiffe://td': { keys: [jwk()] } })),
+      })
+      expect([(await client.fetchX509Bundles()).size, (await client.fetchJwtBundles()).size]).toEqual([1, 1])
+    })
+    .refuses('a message without X.509 bundles', invalid, async () => {
+      const { client } = await start({
+        FetchX509SVID: sends(issuer.message([a])),
+        FetchX509Bundles: sends(x509Bundles({})),
+      })
+      await client.fetchX509Bundles()
+    })
+    .refuses('a message without JWT bundles', invalid, async () => {
+      const { client } = await start({
+        FetchX509SVID: sends(issuer.message([a])),
+        FetchJWTBundles: sends(jwtBundles({})),
+      })
+      await client.fetchJwtBundles()
+    })
+  for (const [only, method, some, empty] of [
+    ['x509', 'FetchX509Bundles', x509Bundles({ 'spiffe://td': issuer.bundleDer }), x509Bundles({})],
+    ['jwt', 'FetchJWTBundles', jwtBundles({ 'spiffe://td': { keys: [jwk()] } }), jwtBundles({})],
+  ] as const)
+    row('WAPI-13').accepts(`the earlier ${only} bundles and the same stream after a message without any`, async () => {
+      const { agent, source } = await openBundles({ [method]: sends(some) }, only)
+      agent.send(empty)
+      await expect.poll(() => source.status()[only]?.messages.discarded).toBe(1)
+      const held = only === 'x509' ? source.getX509Bundle(td) : source.getJwtBundle(td)
+      expect(held?.authorities).toHaveLength(1)
+      expect(agent.count(method)).toBe(1)
+    })
+
+  const chain = ({ certificates }: X509Svid) => certificates.map(({ der }) => der)
+  row('WAPI-14')
+    .accepts('peers of two trust domains, each by its own bundle', async () => {
+      const { source } = await open({ FetchX509SVID: sends(issuer.message([a], federated)) })
+      expect(verifyX509Svid(chain(ofForeign), source).id.toString()).toBe('spiffe://td2/peer')
+      expect(verifyX509Svid(chain(b), source).id.toString()).toBe('spiffe://td/b')
+    })
+    .refuses('a peer whose bundle the agent did not send', 'ERR_BUNDLE_NOT_FOUND', async () => {
+      const { source } = await open({ FetchX509SVID: sends(issuer.message([a])) })
+      verifyX509Svid(chain(ofForeign), source)
+    })
+    .refuses('a peer whose bundle came under another name', 'ERR_BUNDLE_NOT_FOUND', async () => {
+      const { source } = await open({
+        FetchX509SVID: sends(issuer.message([a], { 'spiffe://td3': foreign.bundleDer })),
+      })
+      verifyX509Svid(chain(ofForeign), source)
+    })
+    .refuses('a peer whose name has the bundle of another', 'ERR_X509_CHAIN_UNTRUSTED', async () => {
+      const { source } = await open({ FetchX509SVID: sends(issuer.message([a], { 'spiffe://td2': issuer.bundleDer })) })
+      verifyX509Svid(chain(ofForeign), source)
+    })
+
   row('WAPI-16')
     .accepts('X.509 authorities in an X509BundleSet', () => {
       expect(decodeEntry({}).bundles).toBeInstanceOf(X509BundleSet)
@@ -457,12 +530,16 @@ testSection(workloadApiSection, (row) => {
       'it after a message without it',
       async () => (await x509Redaction()).after?.getX509Bundle(td2) !== undefined,
     )
-    .refuses('a message without bundles', invalid, async () => {
-      const { client } = await start({
-        FetchX509SVID: sends(issuer.message([a])),
-        FetchX509Bundles: sends(x509Bundles({})),
-      })
-      await client.fetchX509Bundles()
+    .refuses('all of them after a denial in mid-stream', 'ERR_BUNDLE_NOT_FOUND', async () => {
+      const sent = sends(x509Bundles({ 'spiffe://td': issuer.bundleDer }))
+      const { agent, source } = await openBundles(
+        { FetchX509Bundles: inTurn(sent, (call) => refuse(call, denied)) },
+        'x509',
+      )
+      expect(verifyX509Svid(chain(a), source).id.path).toBe('/a')
+      for (const call of agent.streams) refuse(call, denied)
+      await expect.poll(() => source.status().state).toBe('withdrawn')
+      verifyX509Svid(chain(a), source)
     })
 
   row('WAPI-30')
@@ -535,6 +612,18 @@ testSection(workloadApiSection, (row) => {
       expect((await jwtRedaction()).before?.getJwtBundle(td2)).toBeDefined()
     })
     .denies('it after a message without it', async () => (await jwtRedaction()).after?.getJwtBundle(td2) !== undefined)
+    .refuses('all of them after a denial in mid-stream', 'ERR_BUNDLE_NOT_FOUND', async () => {
+      const signer = new TestTrustDomain('td')
+      const sent = sends(jwtBundles({ 'spiffe://td': signer.jwtBundle() }))
+      const { agent, source } = await openBundles(
+        { FetchJWTBundles: inTurn(sent, (call) => refuse(call, denied)) },
+        'jwt',
+      )
+      expect((await verifyJwtSvid(signer.token(), source, { audience: 'a' })).id.path).toBe('/w')
+      for (const call of agent.streams) refuse(call, denied)
+      await expect.poll(() => source.status().state).toBe('withdrawn')
+      await verifyJwtSvid(signer.token(), source, { audience: 'a' })
+    })
 
   const token = entry('/a').svid
   const claims = { fields: { sub: { stringValue: 'spiffe://td/a' } } }

@@ -58,10 +58,18 @@ test('WAPI-31 WAPI-34 without a SPIFFE ID every identity gets its token', async 
   ])
 })
 
+test('WAPI-32 with a SPIFFE ID only that identity gets its token', async () => {
+  const { client } = await served()
+  for (const id of [batch, web]) {
+    const { svids } = await fetchJwt(client, { audience: ['a'], spiffe_id: id })
+    expect(svids.map(({ spiffe_id, svid }) => [spiffe_id, decodeJwt(svid).sub])).toEqual([[id, id]])
+  }
+})
+
 for (const [row, request, code] of [
   ['WAPI-12 no audience', { audience: [] }, status.INVALID_ARGUMENT],
   ['WAPI-12 an empty audience', { audience: ['a', ''] }, status.INVALID_ARGUMENT],
-  ['H-031 a malformed SPIFFE ID', { audience: ['a'], spiffe_id: 'foo' }, status.INVALID_ARGUMENT],
+  ['WAPI-32 H-031 a malformed SPIFFE ID', { audience: ['a'], spiffe_id: 'foo' }, status.INVALID_ARGUMENT],
   ['WAPI-33 an identity of somebody else', { audience: ['a'], spiffe_id: `${web}/x` }, status.PERMISSION_DENIED],
 ] as const) {
   test(`${row} is refused with ${status[code]}`, async () => {

@@ -1,5 +1,7 @@
 import { X509Certificate, createPrivateKey } from 'node:crypto'
-import { status } from '@grpc/grpc-js'
+import { Client, credentials, status } from '@grpc/grpc-js'
+import type { ServiceDefinition } from '@grpc/grpc-js'
+import { loadSync } from '@grpc/proto-loader'
 import { expect, test } from 'vitest'
 import { Board } from '../../../src/dev/agent/board.js'
 import { endpointOf, tcpAddress } from '../../../src/dev/agent/listen-address.js'
@@ -7,7 +9,7 @@ import { SocketServer } from '../../../src/dev/agent/socket-server.js'
 import { standardDialect } from '../../../src/dev/agent/standard-dialect.js'
 import { workloadService } from '../../../src/dev/agent/workload-service.js'
 import { Certificate } from '../../../src/encoding/index.js'
-import { marked } from './independent-client.js'
+import { marked, StreamReader } from './independent-client.js'
 import { afterwards, connect, startAgent } from './scope.js'
 
 const methods = [
@@ -20,6 +22,27 @@ const methods = [
   'FetchWITBundles',
 ]
 const web = 'spiffe://example.org/web'
+const published = loadSync('proto/workload.proto')['SpiffeWorkloadAPI'] as ServiceDefinition
+
+/** Calls whatever method it is told, and gives out answers as they are on the wire. */
+function connectRaw(endpoint: string) {
+  const client = new Client(endpoint, credentials.createInsecure(), { 'grpc.use_local_subchannel_pool': 1 })
+  afterwards(() => client.close())
+  const path = (name: string) => `/SpiffeWorkloadAPI/${name}`
+  const write = (name: string) => (published[name] ?? published['FetchJWTSVID']!).requestSerialize
+  const read = (bytes: Buffer) => bytes
+  return {
+    first: (name: string) =>
+      new StreamReader(client.makeServerStreamRequest(path(name), write(name), read, {}, marked('true'))).next(),
+    unary: (name: string, request: object) =>
+      new Promise<Buffer>((resolve, reject) => {
+        client.makeUnaryRequest(path(name), write(name), read, request, marked('true'), (error, bytes) => {
+          if (error) reject(error)
+          else resolve(bytes!)
+        })
+      }),
+  }
+}
 
 for (const [reason, values] of [
   ['is absent', []],
@@ -180,6 +203,49 @@ test('WEP-03 WEP-08 WEP-18 the default is a Unix socket, without TLS and without
   const { endpoint } = await agent.workload(web)
   expect(endpoint).toMatch(/^unix:\/\/\/.+\/web\.sock$/)
   expect(await connect(endpoint).x509Svids().next()).toBeDefined()
+})
+
+test('WEP-19 WEP-20 the socket alone says who calls: each gets its identity for the same empty request', async () => {
+  const agent = await startAgent()
+  for (const id of [web, 'spiffe://example.org/batch']) {
+    const { endpoint } = await agent.workload(id)
+    const { svids } = await connect(endpoint).x509Svids().next()
+    expect(svids.map(({ spiffe_id }) => spiffe_id)).toEqual([id])
+  }
+})
+
+test('WEP-27 the service has the methods of the standard, at their paths, and no other', async () => {
+  const never = () => Promise.reject(new Error('not asked'))
+  const { definition, handlers } = workloadService(standardDialect, new Board(), { sign: never, validate: never })
+  expect(Object.values(definition).map(({ path }) => path)).toEqual(methods.map((name) => `/SpiffeWorkloadAPI/${name}`))
+  expect(Object.keys(handlers).filter((name) => !methods.includes(name))).toEqual([])
+  const agent = await startAgent()
+  const client = connectRaw((await agent.workload(web)).endpoint)
+  await expect(client.unary('Extra', {})).rejects.toMatchObject({ code: status.UNIMPLEMENTED })
+})
+
+test('WAPI-03 no answer holds a field that the published API has not', async () => {
+  const agent = await startAgent()
+  agent.federateWith(await startAgent({ trustDomain: 'partner.example' }))
+  const { endpoint } = await agent.workload(web, { hint: 'internal' })
+  const { svids } = await connect(endpoint).unary<{ svids: { svid: string }[] }>('FetchJWTSVID', { audience: ['a'] })
+  const raw = connectRaw(endpoint)
+  /** Read and written again by somebody else's codec, which drops what it does not know. */
+  const known = (name: string, bytes: Buffer) => {
+    const { responseSerialize, responseDeserialize } = published[name]!
+    return responseSerialize(responseDeserialize(bytes)).length
+  }
+  for (const [name, bytes] of [
+    ['FetchX509SVID', await raw.first('FetchX509SVID')],
+    ['FetchX509Bundles', await raw.first('FetchX509Bundles')],
+    ['FetchJWTBundles', await raw.first('FetchJWTBundles')],
+    ['FetchJWTSVID', await raw.unary('FetchJWTSVID', { audience: ['a'] })],
+    ['ValidateJWTSVID', await raw.unary('ValidateJWTSVID', { audience: 'a', svid: svids[0]!.svid })],
+  ] as const) {
+    expect([name, known(name, bytes)]).toEqual([name, bytes.length])
+    // Field 31, a number: what would be found.
+    expect(known(name, Buffer.concat([bytes, Buffer.of(0xf8, 0x01, 0x01)]))).toBe(bytes.length)
+  }
 })
 
 for (const host of ['0.0.0.0', '::', '192.168.1.1', '::ffff:10.0.0.1', 'localhost', '']) {
