@@ -1,7 +1,7 @@
 import { UntrustedPeerError, WorkloadApiError } from '../errors/index.js'
 import { afterSilence } from '../flow/index.js'
 import type { Dialect, DialectName } from './dialects/dialect.js'
-import { icpDialect } from './dialects/icp.js'
+import { KnownDialect } from './dialects/known-dialect.js'
 import { standardDialect } from './dialects/standard.js'
 import type { Endpoint } from './endpoint.js'
 import type { IcpMetadata } from './icp-metadata.js'
@@ -52,53 +52,32 @@ const securityMetadata = { 'workload.spiffe.io': 'true' }
 /** The requests of all streams are empty messages. */
 const nothing = new Uint8Array(0)
 
-const dialects = { spiffe: standardDialect, icp: icpDialect }
-
 /** Whether a call was ended because no answer came in time: its connection may be dead without knowing it. */
 export function endedByDeadline({ aborted, reason }: AbortSignal): boolean {
   return aborted && reason instanceof WorkloadApiError && reason.code === 'ERR_TIMEOUT'
 }
 
-/** Any answer but these shows that the method exists, and so which dialect the agent speaks. */
-const decides = new Set<number>([
-  Status.invalidArgument,
-  Status.permissionDenied,
-  Status.resourceExhausted,
-  Status.failedPrecondition,
-  Status.unauthenticated,
-])
-
-/**
- * One agent: its connection, and the dialect that it speaks. The two dialects have disjoint paths, and an agent answers
- * UNIMPLEMENTED for those of the other before any handler runs; so that answer, and no other, leads from one to the
- * other. The standard comes first, because it needs nothing of the environment.
- */
+/** One agent: its connection, and the dialect that it speaks. */
 export class Agent {
   readonly endpoint: Endpoint
   readonly firstMessageTimeoutMs: number
   readonly #connections: ConnectionKeeper
-  readonly #forced: Dialect | undefined
+  readonly #dialect: KnownDialect
   readonly #icpMetadata: () => IcpMetadata
   #metadata: IcpMetadata | undefined
   /** Its warnings that nobody has heard yet: not every call has somebody who listens. */
   #untold: readonly string[] = []
-  #known: Dialect | undefined
-  /** An agent can only be exchanged for one of the other dialect where its connections break. */
-  #knownOn: Connection | undefined
-  /** Where an ICP agent has given this workload an SVID, which is what it answers the other calls by. */
-  #attestedOn: Connection | undefined
 
   constructor(endpoint: Endpoint, options: AgentOptions) {
     this.endpoint = endpoint
     this.firstMessageTimeoutMs = options.firstMessageTimeoutMs
     this.#connections = new ConnectionKeeper(endpoint, options)
-    this.#forced = options.dialect === 'auto' ? undefined : dialects[options.dialect]
-    this.#known = this.#forced
+    this.#dialect = new KnownDialect(options.dialect)
     this.#icpMetadata = options.icpMetadata
   }
 
   get dialect(): DialectName | undefined {
-    return this.#known?.name
+    return this.#dialect.value?.name
   }
 
   /**
@@ -107,7 +86,7 @@ export class Agent {
    */
   async connect(method: StreamMethod | 'unary', signal: AbortSignal): Promise<Connection> {
     const connection = await this.#connections.get(signal)
-    if (method !== 'x509Svids' && (!this.#known || this.#wantsAttestation(connection))) {
+    if (method !== 'x509Svids' && (!this.#dialect.value || this.#dialect.wantsAttestation(connection))) {
       await this.#identify(connection, signal)
     }
     return connection
@@ -134,17 +113,17 @@ export class Agent {
   /** Opens a stream. Nothing is called back after `cancel()`. */
   stream(connection: Connection, method: StreamMethod, handlers: AgentStreamHandlers): OpenStream {
     if (method === 'x509Svids') return this.#x509Stream(connection, handlers)
-    const dialect = this.#known ?? standardDialect
+    const dialect = this.#dialect.value ?? standardDialect
     const path = dialect.paths[method]
     const request = { path, message: nothing, metadata: securityMetadata }
     this.#tellWarnings(handlers)
     return connection.stream(request, {
       onMessage: (bytes) => handlers.onMessage(bytes, dialect),
       onEnd: (status) => {
-        this.#doubt(status.code)
-        if (status.code === Status.unimplemented && this.#mayHaveChanged(connection)) {
+        this.#dialect.doubt(status.code)
+        if (status.code === Status.unimplemented && this.#dialect.mayHaveChanged(connection)) {
           // Not final yet: the next attempt asks in which dialect.
-          this.#known = undefined
+          this.#dialect.forget()
           handlers.onEnd(this.#end(connection, dialect, { ...status, code: Status.unavailable }, path))
         } else handlers.onEnd(this.#end(connection, dialect, status, path))
       },
@@ -153,21 +132,22 @@ export class Agent {
 
   /** Makes a unary call. Rejects with a `WorkloadApiError`, or the signal's reason. */
   async call<T>(make: (dialect: Dialect) => UnaryCall<T>, signal: AbortSignal): Promise<T> {
-    const attestedBefore = this.#attestedOn
+    const wasAttested = this.#dialect.attestation
     const connection = await this.connect('unary', signal)
-    const dialect = this.#known ?? standardDialect
+    const dialect = this.#dialect.value ?? standardDialect
     try {
       return await this.#unary(connection, make(dialect), signal)
     } catch (error) {
       if (endedByDeadline(signal)) this.renew(connection)
       if (!(error instanceof WorkloadApiError)) throw error
-      this.#doubt(error.grpcStatus)
+      this.#dialect.doubt(error.grpcStatus)
       // What it was attested by may have run out at the agent since.
-      const again = this.#wantsAttestation(connection) && attestedBefore === connection
-      if (!again && (error.grpcStatus !== Status.unimplemented || !this.#mayHaveChanged(connection))) throw error
+      const again = this.#dialect.wantsAttestation(connection) && wasAttested === connection
+      if (!again && (error.grpcStatus !== Status.unimplemented || !this.#dialect.mayHaveChanged(connection)))
+        throw error
       await this.#identify(connection, signal)
-      if (!again && (this.#known === dialect || !this.#known)) throw error
-      return this.#unary(connection, make(this.#known ?? dialect), signal)
+      if (!again && (this.#dialect.value === dialect || !this.#dialect.value)) throw error
+      return this.#unary(connection, make(this.#dialect.value ?? dialect), signal)
     }
   }
 
@@ -201,13 +181,7 @@ export class Agent {
 
   /** FetchX509SVID tells the dialect by itself: no second call is made for it. */
   #x509Stream(connection: Connection, handlers: AgentStreamHandlers): OpenStream {
-    // On a connection of which nothing is known yet, a standard agent must not be told what is for an ICP agent.
-    const known = this.#knownOn === connection ? this.#known : undefined
-    const order = this.#forced
-      ? [this.#forced]
-      : known === icpDialect
-        ? [icpDialect, standardDialect]
-        : [standardDialect, icpDialect]
+    const order = this.#dialect.orderOn(connection)
     let current: OpenStream | undefined
     let cancelled = false
     const start = (index: number): void => {
@@ -220,18 +194,17 @@ export class Agent {
       current = connection.stream(request, {
         onMessage: (bytes) => {
           answered = true
-          this.#learn(dialect, connection)
-          this.#attestedOn = connection
+          this.#dialect.serves(dialect, connection)
           handlers.onMessage(bytes, dialect)
         },
         onEnd: (status) => {
-          if (decides.has(status.code)) this.#learn(dialect, connection)
+          this.#dialect.answers(status.code, dialect, connection)
           const unknownMethod = status.code === Status.unimplemented && !answered
           if (unknownMethod && index + 1 < order.length) {
             start(index + 1)
             return
           }
-          if (unknownMethod && !this.#forced) this.#known = undefined
+          if (unknownMethod) this.#dialect.forget()
           const tried = unknownMethod ? order.map(({ paths }) => paths.x509Svids).join(' and ') : path
           handlers.onEnd(this.#end(connection, dialect, status, tried))
         },
@@ -259,7 +232,7 @@ export class Agent {
             resolve()
           },
           onEnd: ({ error }) => {
-            if (this.#known) resolve()
+            if (this.#dialect.value) resolve()
             else reject(error)
           },
         })
@@ -281,24 +254,6 @@ export class Agent {
       if (endedByDeadline(signal)) this.renew(connection)
       if (onAbort) signal.removeEventListener('abort', onAbort)
     }
-  }
-
-  #learn(dialect: Dialect, connection: Connection): void {
-    this.#known = dialect
-    this.#knownOn = connection
-  }
-
-  /** ICP agents answer bundles and tokens out of what FetchX509SVID left in their cache, and deny them without. */
-  #wantsAttestation(connection: Connection): boolean {
-    return this.#known === icpDialect && this.#attestedOn !== connection
-  }
-
-  #doubt(code: number | undefined): void {
-    if (code === Status.permissionDenied) this.#attestedOn = undefined
-  }
-
-  #mayHaveChanged(connection: Connection): boolean {
-    return !this.#forced && this.#knownOn !== connection
   }
 
   /** The environment goes to an ICP endpoint only. */
