@@ -73,9 +73,9 @@ export class Follower<T extends object, M = T> {
 
   /** The newest value, or an error that says why there is none. */
   mustHold(): T {
-    if (this.#withdrawal) throw withdrawn(this.#endpoint, this.#withdrawal)
+    if (this.#withdrawal) throw withdrawn(this.#followed.what, this.#endpoint, this.#withdrawal)
     if (this.#held) return this.#held
-    throw notYet(this.#endpoint, this.#lastError)
+    throw notYet(this.#followed.what, this.#endpoint, this.#lastError)
   }
 
   /** Resolves when the first value has come. Holds the process until then. */

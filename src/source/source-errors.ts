@@ -34,18 +34,18 @@ export function tooLate(
 }
 
 /** Somebody asks a source that has had nothing yet. */
-export function notYet(endpoint: string, last: SpiffeError | undefined): WorkloadApiError {
+export function notYet(what: string, endpoint: string, last: SpiffeError | undefined): WorkloadApiError {
   return new WorkloadApiError(
     'ERR_WORKLOAD_API_UNAVAILABLE',
-    `the agent at ${endpoint} has issued no identity to this workload yet; it is asked until it does: ${last?.message ?? 'wait for the event update'}`,
+    `there is no ${what} from the agent at ${endpoint} yet; it is asked until there is: ${last?.message ?? 'wait for the event update'}`,
     { endpoint, grpcStatus: statusOf(last), cause: last },
   )
 }
 
-export function withdrawn(endpoint: string, cause: SpiffeError): WorkloadApiError {
+export function withdrawn(what: string, endpoint: string, cause: SpiffeError): WorkloadApiError {
   return new WorkloadApiError(
     'ERR_SVID_WITHDRAWN',
-    `the agent at ${endpoint} withdrew the identity of this workload; it is asked again until it issues one: ${cause.message}`,
+    `the agent at ${endpoint} took the ${what} of this workload back; it is asked again until there is one: ${cause.message}`,
     { endpoint, grpcStatus: statusOf(cause), cause },
   )
 }

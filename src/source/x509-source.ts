@@ -180,7 +180,7 @@ export class X509Source extends EventEmitter<X509SourceEvents> implements X509Sv
       return { context, svid: this.#settings.pick(context), since: this.#settings.now().getTime() }
     } catch (cause) {
       if (cause instanceof SpiffeError) throw cause
-      throw new SpiffeError('ERR_SVID_NOT_FOUND', 'pickSvid threw', { cause })
+      throw new SpiffeError('ERR_SVID_NOT_FOUND', 'the function pickSvid threw; see cause', { cause })
     }
   }
 

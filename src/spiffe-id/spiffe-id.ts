@@ -30,7 +30,7 @@ export class SpiffeId {
    * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md#2-spiffe-identity
    */
   static parse(text: string): SpiffeId {
-    if (typeof text !== 'string') throw fault('expected a string')
+    if (typeof text !== 'string') throw fault(`expected a string, found ${typeof text}`)
     if (!text.startsWith(scheme)) throw fault("expected text that starts with 'spiffe://'")
     if (text.length > maxParsedBytes) throw fault(`${text.length} characters are more than ${maxParsedBytes}`)
     const nameStart = scheme.length

@@ -23,7 +23,7 @@ export class TrustDomain {
    * @see https://github.com/spiffe/spiffe/blob/main/standards/SPIFFE-ID.md#21-trust-domain
    */
   static parse(text: string): TrustDomain {
-    if (typeof text !== 'string') throw fault('expected a string')
+    if (typeof text !== 'string') throw fault(`expected a string, found ${typeof text}`)
     const start = text.startsWith(scheme) ? scheme.length : 0
     const reason = findNameFault(text, start, text.length)
     if (reason !== undefined) throw fault(reason)

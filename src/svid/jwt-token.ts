@@ -35,7 +35,7 @@ export interface JwtToken {
  * @throws InvalidMaterialError with code `ERR_JWT_SVID_MALFORMED`, whose message holds nothing of the token but names.
  */
 export function readJwtToken(token: string, maxBytes: number): JwtToken {
-  if (typeof token !== 'string') throw fault('expected a string')
+  if (typeof token !== 'string') throw fault(`expected a string, found ${typeof token}`)
   if (token.length > maxBytes) throw fault(`${token.length} characters are more than ${maxBytes} (maxBytes)`)
   const [header, payload, signature, ...more] = token.split('.')
   if (!header || !payload || !signature || more.length > 0) {
@@ -75,7 +75,7 @@ function readHeader(text: string): JwtHeader {
     }
   }
   const keyId = header.get('kid')
-  if (keyId !== undefined && (typeof keyId !== 'string' || keyId === '')) throw fault('kid names no key')
+  if (keyId !== undefined && (typeof keyId !== 'string' || keyId === '')) throw fault('its kid is empty or no string')
   const read = Object.freeze({ algorithm, keyId })
   if (text.length <= maxKnownLength) {
     // Whoever sends many different headers only makes the next ones cost as much as without this.
