@@ -28,6 +28,14 @@ describe('JWT-SVIDs', () => {
     expect(call?.request).toEqual({ spiffe_id: workloadId, audience: ['api', 'db'] })
   })
 
+  test('are fetched as the first call too when the dialect is forced: the agent is asked for an SVID before', async () => {
+    await agent.hold([tenant.issue()])
+    await agent.holdJwt(workloadId, tenant.sign(tenant.claims(['api'])))
+    const client = new WorkloadApiClient({ endpoint: agent.endpoint, dialect: 'icp' })
+    onTestFinished(() => client.close())
+    expect((await client.fetchJwtSvid('api')).id.toString()).toBe(workloadId)
+  })
+
   test('for another audience than was asked for are refused', async () => {
     await agent.hold([tenant.issue()])
     await agent.holdJwt(workloadId, tenant.sign(tenant.claims(['other'])))

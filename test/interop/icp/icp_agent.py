@@ -38,6 +38,8 @@ class Agent(services.SpiffeWorkloadAPIServicer):
 
     def reset(self):
         self.x509 = None
+        # Bundles and tokens are answered out of what FetchX509SVID left in the cache.
+        self.attested = False
         self.bundles = {}
         self.jwt = None
         self.jwt_bundles = None
@@ -63,6 +65,7 @@ class Agent(services.SpiffeWorkloadAPIServicer):
         if not self.x509:
             # The one answer for every cause: no entry, no selectors, an outage behind the agent.
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "Workload attestation failed")
+        self.attested = True
         queue = asyncio.Queue()
         self.streams.add(queue)
         try:
@@ -76,14 +79,14 @@ class Agent(services.SpiffeWorkloadAPIServicer):
 
     async def FetchX509Bundles(self, request, context):
         await self.note("FetchX509Bundles", request, context)
-        if not self.x509:
+        if not self.attested:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "Workload not attested")
         yield messages.X509BundlesResponse(bundles=self.bundles)
         await asyncio.Event().wait()
 
     async def FetchJWTSVID(self, request, context):
         await self.note("FetchJWTSVID", request, context)
-        if not self.x509:
+        if not self.attested:
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "Workload not attested")
         if not self.jwt:
             await context.abort(grpc.StatusCode.INTERNAL, "Failed to issue JWT-SVID")
