@@ -54,7 +54,7 @@ export const http2ServerKinds: ServerKind[] = [
         handled.push(req.url)
         res.end('in')
       })
-      return { port: await listen(server), handled, rejected }
+      return { server, port: await listen(server), handled, rejected }
     },
   },
   {
@@ -66,12 +66,14 @@ export const http2ServerKinds: ServerKind[] = [
       const server = createHttp2Server(source, options)
       server.on('session', (session) =>
         session.on('stream', (stream, headers) => {
+          stream.on('error', () => undefined)
+          if (stream.destroyed) return
           handled.push(String(headers[':path']))
           stream.respond({ ':status': 200 })
           stream.end('in')
         }),
       )
-      return { port: await listen(server), handled, rejected }
+      return { server, port: await listen(server), handled, rejected }
     },
   },
   {
@@ -91,7 +93,8 @@ export const http2ServerKinds: ServerKind[] = [
         },
       )
       onTestFinished(() => server.forceShutdown())
-      return { port: await listen(serveGrpc(server, source, options)), handled, rejected }
+      const terminator = serveGrpc(server, source, options)
+      return { server: terminator, port: await listen(terminator), handled, rejected }
     },
   },
 ]

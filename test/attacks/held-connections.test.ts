@@ -4,6 +4,7 @@ import { beforeAll, beforeEach, describe, expect, onTestFinished, test, vi } fro
 import { gullible } from '../tls/network.js'
 import { TestCa, type Credential } from '../tls/test-ca.js'
 import { TestSource } from '../tls/test-source.js'
+import { frame, postToA, preface } from './frames.js'
 import { http2ServerKinds } from './h2.js'
 import { serverKinds, type ServerKind } from './kinds.js'
 
@@ -60,14 +61,3 @@ describe('a proved peer that is not authorized cannot stay', () => {
       expect(handled).toEqual([])
     })
 })
-
-// By hand, because Node's own client ends a session that the server wants to end.
-const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
-/** `POST https://a/` as HPACK has it, RFC 7541. */
-const postToA = [0x83, 0x87, 0x84, 0x01, 1, 0x61]
-const types = { HEADERS: 1, SETTINGS: 4, PING: 6 }
-
-/** RFC 9113 §4.1. Headers end with the frame, and their stream goes on. */
-function frame(type: keyof typeof types, stream: number, payload: readonly number[] = []): Buffer {
-  return Buffer.from([0, 0, payload.length, types[type], type === 'HEADERS' ? 4 : 0, 0, 0, 0, stream, ...payload])
-}

@@ -22,6 +22,7 @@ import { recorder, type ServerOptions } from './recorder.js'
 
 /** What a server kind needs to be attacked. */
 export interface ServerUnderAttack {
+  server: tls.Server
   port: number
   /** Everything that reached a handler. */
   handled: string[]
@@ -57,7 +58,7 @@ const http1ServerKinds: ServerKind[] = [
         socket.end('in')
       })
       attachSpiffeToServer(server, source, options)
-      return { port: await listen(server), handled, rejected }
+      return { server, port: await listen(server), handled, rejected }
     },
   },
   {
@@ -70,7 +71,7 @@ const http1ServerKinds: ServerKind[] = [
         handled.push(req.url ?? '')
         res.end('in')
       })
-      return { port: await listen(server), handled, rejected }
+      return { server, port: await listen(server), handled, rejected }
     },
   },
   {
@@ -85,7 +86,7 @@ const http1ServerKinds: ServerKind[] = [
         handled.push(req.url ?? '')
         res.end('in')
       })
-      return { port: await listen(server), handled, rejected }
+      return { server, port: await listen(server), handled, rejected }
     },
   },
   {
@@ -99,7 +100,8 @@ const http1ServerKinds: ServerKind[] = [
         handled.push(req.url)
         res.end('in')
       })
-      return { port: await listen(createHttpsServer(source, options, app)), handled, rejected }
+      const server = createHttpsServer(source, options, app)
+      return { server, port: await listen(server), handled, rejected }
     },
   },
   {
@@ -113,8 +115,8 @@ const http1ServerKinds: ServerKind[] = [
         handled.push(req.url)
         res.end('in')
       })
-      const port = await listen(createHttpsServer(source, { ...options, authorize: authorizeAny() }, app))
-      return { port, handled, rejected }
+      const server = createHttpsServer(source, { ...options, authorize: authorizeAny() }, app)
+      return { server, port: await listen(server), handled, rejected }
     },
   },
   {
@@ -132,7 +134,8 @@ const http1ServerKinds: ServerKind[] = [
       })
       await app.listen({ port: 0, host: '127.0.0.1' })
       const address = app.server.address()
-      return { port: typeof address === 'object' && address ? address.port : 0, handled, rejected }
+      const port = typeof address === 'object' && address ? address.port : 0
+      return { server: app.server, port, handled, rejected }
     },
   },
 ]

@@ -1,4 +1,6 @@
+import type { EventEmitter } from 'node:events'
 import { createServer as createHttp2Server } from 'node:http2'
+import type { ServerHttp2Stream } from 'node:http2'
 import { createServer } from 'node:tls'
 import type { Server as TlsServer, TLSSocket } from 'node:tls'
 import { ServerCredentials, status } from '@grpc/grpc-js'
@@ -23,7 +25,7 @@ export type GrpcServerOptions = AttachToServerOptions & { onUnauthorized?: undef
 export function serveGrpc(server: Server, source: IdentitySource, options: GrpcServerOptions): TlsServer {
   const terminator = createServer({ ...createTlsOptionsForServer(source, options), ALPNProtocols: ['h2'] })
   attachSpiffeToServer(terminator, source, { ...options, onUnauthorized: 'mark' })
-  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+  const injector = newInjector(server)
   const denier = permissionDenier()
   terminator.on('secureConnection', (socket) => {
     if (socket.destroyed) return
@@ -39,10 +41,37 @@ export function serveGrpc(server: Server, source: IdentitySource, options: GrpcS
   return terminator
 }
 
+/** Where admitted connections go. */
+function newInjector(server: Server): ReturnType<Server['createConnectionInjector']> {
+  // Private, but nothing else leads to the server whose events have to be guarded.
+  const { http2Servers } = server as unknown as { http2Servers?: ReadonlyMap<EventEmitter, unknown> }
+  const known = new Set(http2Servers?.keys())
+  const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
+  for (const own of http2Servers?.keys() ?? []) if (!known.has(own)) withoutDeadStreams(own)
+  return injector
+}
+
+/** grpc-js answers some calls at once, and to answer a stream that was reset before its event came throws. */
+function withoutDeadStreams(server: EventEmitter): void {
+  const emit = server.emit.bind(server)
+  server.emit = (event: string | symbol, ...args: unknown[]) => {
+    if (event === 'stream' && isDead(args[0] as ServerHttp2Stream)) return true
+    return emit(event, ...args)
+  }
+}
+
+/** Nothing that it says later ends the process. */
+function isDead(stream: ServerHttp2Stream): boolean {
+  if (!stream.destroyed && !stream.closed) return false
+  stream.on('error', () => undefined)
+  return true
+}
+
 /** Answers every call on a connection as gRPC wants to be told no. */
 function permissionDenier(): (socket: TLSSocket) => void {
   const server = createHttp2Server()
   server.on('stream', (stream) => {
+    if (isDead(stream)) return
     const id = callerOf(stream.session?.socket)?.id.toString() ?? 'the caller'
     stream.on('error', () => undefined)
     stream.respond(

@@ -45,8 +45,11 @@ export function answerForbiddenRaw(request: IncomingMessage, socket: Duplex): vo
 
 /** Answers an HTTP/2 stream; its session ends once nothing is open on it. */
 export function answerForbiddenStream(stream: ServerHttp2Stream): void {
-  const { session } = stream
   stream.on('error', () => undefined)
+  // Reset before its event came: an answer would throw, out of the event and out of the process. It has no session either,
+  // so that this may be the stream of an admitted client.
+  if (stream.destroyed || stream.closed) return
+  const { session } = stream
   stream.respond({ ':status': 403, 'content-type': problemType })
   stream.end(bodyFor(session?.socket))
   session?.close()
