@@ -34,10 +34,28 @@ export type ClientTlsOptions = ExpectedServer & {
 }
 
 /**
- * Options for `tls.connect` and for every driver that passes options on to it. One object serves any number of
- * connections over any number of rotations. A driver that copies them deeply would freeze them; none that we know does.
+ * Options that would bring another identity, other roots, or a way around the proof. Set to `undefined` among ours, so that
+ * those which a caller spreads before ours are gone.
  */
-export interface SpiffeClientTlsOptions {
+const neverSet = {
+  key: undefined,
+  cert: undefined,
+  ca: undefined,
+  crl: undefined,
+  pfx: undefined,
+  passphrase: undefined,
+  /** To resume one, or to share a key with the server, skips `checkServerIdentity`. */
+  session: undefined,
+  pskCallback: undefined,
+}
+type NeverSet = typeof neverSet
+
+/**
+ * Options for `tls.connect` and for every driver that passes options on to it; spread them last. One object serves any
+ * number of connections over any number of rotations. A driver that copies them deeply would freeze them; none that we know
+ * does.
+ */
+export interface SpiffeClientTlsOptions extends NeverSet {
   secureContext: tls.SecureContext
   checkServerIdentity: (hostname: string, certificate: tls.PeerCertificate) => Error | undefined
   rejectUnauthorized: true
@@ -58,6 +76,7 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
   if (!authorizer) {
     const web = webRoots(webServer)
     return {
+      ...neverSet,
       secureContext: liveSecureContext(source, { roots: { web }, minVersion }),
       checkServerIdentity: tls.checkServerIdentity,
       rejectUnauthorized: true,
@@ -66,6 +85,7 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
   }
   const checkHostname = options.checkHostname === true
   return {
+    ...neverSet,
     secureContext: liveSecureContext(source, { roots: { trustDomain: authorizer.trustDomain }, minVersion }),
     // Node calls it as a method of the options of this one connection, after its own verification has passed.
     checkServerIdentity(this: unknown, hostname, certificate) {

@@ -2,11 +2,18 @@ import { once } from 'node:events'
 import * as http2 from 'node:http2'
 import * as tls from 'node:tls'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { attachSpiffeToServer, authorizeAny, callerOf, createTlsOptionsForServer } from '../../src/tls/index.js'
-import { codeOf, gullible, listen } from '../tls/network.js'
+import {
+  attachSpiffeToServer,
+  authorizeAny,
+  callerOf,
+  createTlsOptionsForClient,
+  createTlsOptionsForServer,
+  type Authorize,
+} from '../../src/tls/index.js'
+import { codeOf, gullible, listen, talk } from '../tls/network.js'
 import { TestCa, type Credential } from '../tls/test-ca.js'
 import { TestSource } from '../tls/test-source.js'
-import { clientKinds } from './kinds.js'
+import { clientKinds, serverKinds } from './kinds.js'
 
 let a: TestCa
 let first: Credential
@@ -49,11 +56,13 @@ interface Visit {
 }
 
 /** Connects, hears what the server says, and keeps the last session that it offered. */
-function visit(options: tls.ConnectionOptions): Promise<Visit> {
+function visit(options: tls.ConnectionOptions, text = ''): Promise<Visit> {
   return new Promise((resolve) => {
     let heard = ''
     let session: Buffer | undefined
     const socket = tls.connect(options)
+    // With something to say ends a server that waits for a request.
+    if (text !== '') socket.on('session', () => socket.end(text))
     socket.on('session', (offered: Buffer) => (session = offered))
     socket.on('data', (chunk) => (heard += String(chunk)))
     socket.on('error', () => undefined)
@@ -88,6 +97,83 @@ describe.each(versions)('resumption of a session (%s)', (version) => {
       expect(again.heard).toBe('')
       expect(rejected).toEqual(['ERR_SESSION_RESUMED'])
     })
+})
+
+describe.each(serverKinds)('a server ($name)', ({ start, speak }) => {
+  test.each(versions)(
+    'cuts a resumed session off, though the application brought sessions back (%s)',
+    async (version) => {
+      const source = new TestSource(await a.svid('spiffe://a.test/server'), a.bundle('a.test'))
+      const { server, port, handled, rejected } = await start(source, { minVersion: 'TLSv1.2' })
+      const { cert, key } = await a.leaf({ uris: ['spiffe://a.test/server'] })
+      server.setSecureContext({ cert, key, ca: a.certificate.toPem(), ticketKeys: fixedKeys })
+      const options = { ...gullible(first), port, minVersion: version, maxVersion: version }
+      const { session } = await visit({ ...options, ALPNProtocols: ['h2', 'http/1.1'] }, 'bye')
+      handled.length = 0
+      expect(await speak({ ...options, ...(session && { session }) })).toBe('')
+      expect([handled, rejected]).toEqual([[], ['ERR_SESSION_RESUMED']])
+      expect(await speak(options)).not.toBe('')
+    },
+  )
+})
+
+describe('a session that the application passes before our options is not resumed where', () => {
+  const keys = { ticketKeys: fixedKeys }
+  const friend = 'spiffe://a.test/friend'
+
+  /** A client that has a session of the friend, from a server whose tickets outlive what it shows. */
+  async function withSession() {
+    const source = new TestSource(await a.svid('spiffe://a.test/me'), a.bundle('a.test'))
+    const { cert, key } = await a.leaf({ uris: [friend] })
+    const server = tls.createServer({ cert, key, ...keys }, (socket) => socket.on('error', () => undefined).end('in'))
+    const port = await listen(server)
+    const { session } = await visit({ port, ...createTlsOptionsForClient(source, { authorize: friend }) })
+    if (!session) throw new Error('expected a session')
+    const again = (authorize: Authorize) =>
+      talk({ ...{ port, session }, ...createTlsOptionsForClient(source, { authorize }) }).then(({ heard, error }) =>
+        heard === '' ? codeOf(error) : heard,
+      )
+    return { source, server, again }
+  }
+
+  test('the server is not the one that is expected now', async () => {
+    const { again } = await withSession()
+    expect(await again('spiffe://a.test/other')).toBe('ERR_PEER_NOT_AUTHORIZED')
+    expect(await again(friend)).toBe('in')
+  })
+
+  test('the server has become another', async () => {
+    const { server, again } = await withSession()
+    const { cert, key } = first
+    server.setSecureContext({ cert, key, ...keys })
+    expect(await again(friend)).toBe('ERR_PEER_NOT_AUTHORIZED')
+  })
+
+  test('the certificate of the server has expired', async () => {
+    const { server, again } = await withSession()
+    const [notBefore, notAfter] = [new Date(Date.now() - 7_200_000), new Date(Date.now() - 3_600_000)]
+    const { cert, key } = await a.leaf({ uris: [friend], notBefore, notAfter })
+    server.setSecureContext({ cert, key, ...keys })
+    expect(await again(friend)).toBe('CERT_HAS_EXPIRED')
+  })
+
+  test('trust in its authority was withdrawn', async () => {
+    const { source, again } = await withSession()
+    source.use(source.getX509Svid(), (await TestCa.create()).bundle('a.test'))
+    expect(await again(friend)).toMatch(/^UNABLE_TO_/)
+  })
+})
+
+test('a key that the application shares with a server proves nobody', async () => {
+  const source = new TestSource(await a.svid('spiffe://a.test/me'), a.bundle('a.test'))
+  const psk = Buffer.alloc(32, 7)
+  const ciphers = 'TLS_AES_128_GCM_SHA256'
+  const server = tls.createServer({ pskCallback: () => psk, ciphers }, (socket) => socket.end('in'))
+  const port = await listen(server)
+  const shared = { port, pskCallback: () => ({ psk, identity: 'me' }), ciphers, checkServerIdentity: () => undefined }
+  expect((await talk({ ...gullible(), ...shared })).heard).toBe('in')
+  const options = createTlsOptionsForClient(source, { authorize: authorizeAny() })
+  expect((await talk({ ...shared, ...options })).heard).toBe('')
 })
 
 describe.each(clientKinds)('a client ($name)', ({ name, call }) => {

@@ -36,7 +36,9 @@ export interface Answer {
 }
 
 /** One HTTPS request, with whatever options `https.request` takes. Rejects with the error that the request emits. */
-export function request(options: https.RequestOptions & { body?: string; session?: Buffer }): Promise<Answer> {
+export function request(
+  options: https.RequestOptions & { body?: string; session?: Buffer | undefined },
+): Promise<Answer> {
   return new Promise((resolve, reject) => {
     const { body, ...rest } = options
     const sent = https.request({ host: '127.0.0.1', ...rest }, (response) => {

@@ -9,14 +9,6 @@ import type { ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '.
 /** What identity and proof decide. */
 type Ours =
   | keyof SpiffeClientTlsOptions
-  | 'key'
-  | 'cert'
-  | 'ca'
-  | 'crl'
-  | 'pfx'
-  | 'passphrase'
-  | 'session'
-  | 'pskCallback'
   | 'minVersion'
   | 'maxVersion'
   | 'secureProtocol'
@@ -76,16 +68,8 @@ export function openSession(
   return session
 }
 
-/** For callers without types: these options would bring another identity, or a way around the proof. */
+/** For callers without types: these options would bring another protocol. */
 const neverSet = {
-  key: undefined,
-  cert: undefined,
-  ca: undefined,
-  crl: undefined,
-  pfx: undefined,
-  passphrase: undefined,
-  session: undefined,
-  pskCallback: undefined,
   ALPNProtocols: undefined,
   protocol: 'https:',
 } as const satisfies Record<string, undefined | 'https:'>

@@ -8,20 +8,7 @@ import { createTlsOptionsForClient, recheckPeer, refuseInOurWords, withAuthorize
 import type { Authorizer, ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
 
 /** What identity and proof decide. */
-type Ours =
-  | keyof SpiffeClientTlsOptions
-  | 'key'
-  | 'cert'
-  | 'ca'
-  | 'crl'
-  | 'pfx'
-  | 'passphrase'
-  | 'session'
-  | 'pskCallback'
-  | 'minVersion'
-  | 'maxVersion'
-  | 'secureProtocol'
-  | 'secureOptions'
+type Ours = keyof SpiffeClientTlsOptions | 'minVersion' | 'maxVersion' | 'secureProtocol' | 'secureOptions'
 
 /** Our options, and those of `https.Agent` that do not touch identity. `keepAlive` is `true` by default. */
 export type SpiffeHttpsAgentOptions = ClientTlsOptions & Omit<AgentOptions, Ours>
@@ -50,7 +37,7 @@ export class SpiffeHttpsAgent extends Agent {
   constructor(source: IdentitySource, options: SpiffeHttpsAgentOptions) {
     const expected = withAuthorizer(options)
     const tls = createTlsOptionsForClient(source, expected)
-    super({ keepAlive: true, ...expected, ...neverSet, ...tls })
+    super({ keepAlive: true, ...expected, ...tls })
     this.#source = source
     this.#authorizer = expected.authorize
     this.#tls = tls
@@ -88,7 +75,7 @@ export class SpiffeHttpsAgent extends Agent {
     // A tunnel through a proxy arrives by the callback, everything else as the returned value.
     const done = (error: Error | null, socket?: Duplex) => settle?.(error, socket && keep(socket))
     try {
-      const socket = nodeAgent.createConnection.call(this, { ...options, ...neverSet, ...this.#tls }, done)
+      const socket = nodeAgent.createConnection.call(this, { ...options, ...this.#tls }, done)
       return (socket && keep(socket)) as Duplex
     } catch (error) {
       // The source has no valid SVID. The request fails with that, instead of the call that made it.
@@ -137,18 +124,6 @@ const nodeAgent = Agent.prototype as unknown as {
     options: object,
     callback: (error: Error | null, socket?: Duplex) => void,
   ): Duplex | undefined
-}
-
-/** Options of a single request that would bring another identity, or a way around the proof. */
-const neverSet = {
-  key: undefined,
-  cert: undefined,
-  ca: undefined,
-  crl: undefined,
-  pfx: undefined,
-  passphrase: undefined,
-  session: undefined,
-  pskCallback: undefined,
 }
 
 function plaintextRefused({ protocol, host }: ClientRequest): InvalidInputError {
