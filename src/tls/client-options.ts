@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import * as tls from 'node:tls'
 import { InvalidInputError, UntrustedPeerError } from '../errors/index.js'
 import { toAuthorizer } from './authorizer.js'
@@ -61,6 +62,11 @@ export interface SpiffeClientTlsOptions extends NeverSet {
   rejectUnauthorized: true
   /** For agents that keep sessions: a resumed session would skip every check. */
   maxCachedSessions: 0
+  /**
+   * Clients do not use it, but an `https.Agent` keeps a connection for requests of the same one only: else a request would
+   * be sent to whom another authorizer admits.
+   */
+  sessionIdContext: string
 }
 
 /**
@@ -81,6 +87,7 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
       checkServerIdentity: tls.checkServerIdentity,
       rejectUnauthorized: true,
       maxCachedSessions: 0,
+      sessionIdContext: randomUUID(),
     }
   }
   const checkHostname = options.checkHostname === true
@@ -110,6 +117,7 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
     },
     rejectUnauthorized: true,
     maxCachedSessions: 0,
+    sessionIdContext: randomUUID(),
   }
 }
 

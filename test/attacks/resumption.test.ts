@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import * as http2 from 'node:http2'
+import * as https from 'node:https'
 import * as tls from 'node:tls'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import {
@@ -10,7 +11,7 @@ import {
   createTlsOptionsForServer,
   type Authorize,
 } from '../../src/tls/index.js'
-import { codeOf, gullible, listen, talk } from '../tls/network.js'
+import { codeOf, gullible, listen, request, talk } from '../tls/network.js'
 import { TestCa, type Credential } from '../tls/test-ca.js'
 import { TestSource } from '../tls/test-source.js'
 import { clientKinds, serverKinds } from './kinds.js'
@@ -27,6 +28,7 @@ beforeAll(async () => {
 
 const versions = ['TLSv1.2', 'TLSv1.3'] as const
 const fixedKeys = Buffer.alloc(48, 7)
+const keys = { ticketKeys: fixedKeys }
 
 /** A server of an application that does all it can to let sessions resume. */
 async function start(clients: 'required' | 'optional' = 'required') {
@@ -118,7 +120,6 @@ describe.each(serverKinds)('a server ($name)', ({ start, speak }) => {
 })
 
 describe('a session that the application passes before our options is not resumed where', () => {
-  const keys = { ticketKeys: fixedKeys }
   const friend = 'spiffe://a.test/friend'
 
   /** A client that has a session of the friend, from a server whose tickets outlive what it shows. */
@@ -162,6 +163,26 @@ describe('a session that the application passes before our options is not resume
     source.use(source.getX509Svid(), (await TestCa.create()).bundle('a.test'))
     expect(await again(friend)).toMatch(/^UNABLE_TO_/)
   })
+})
+
+test('an ordinary agent gives a connection or a session of one authorizer to no other', async () => {
+  const source = new TestSource(await a.svid('spiffe://a.test/me'), a.bundle('a.test'))
+  const { cert, key } = first
+  const port = await listen(https.createServer({ cert, key, ...keys }, (_req, res) => res.end('in')))
+  const agent = new https.Agent({ keepAlive: true })
+  onTestFinished(() => agent.destroy())
+  const get = async (options: https.RequestOptions) => (await request({ port, agent, ...options })).body
+  const expecting = (authorize: Authorize) => createTlsOptionsForClient(source, { authorize })
+  const one = expecting('spiffe://a.test/first')
+  for (let i = 0; i < 2; i++) expect(await get(one)).toBe('in')
+  // The agent does keep them, or this shows nothing.
+  const kept = Object.values(agent.freeSockets).flat()
+  expect(kept).toHaveLength(1)
+  for (const end of [() => undefined, () => kept.forEach((socket) => socket?.destroy())]) {
+    end()
+    await expect(get(expecting('spiffe://a.test/other'))).rejects.toMatchObject({ code: 'ERR_PEER_NOT_AUTHORIZED' })
+  }
+  expect(await get(one)).toBe('in')
 })
 
 test('a key that the application shares with a server proves nobody', async () => {
