@@ -60,8 +60,8 @@ export type AttachToServerOptions = ExpectedClients &
  * Makes a TLS server prove its clients and present the newest SVID to them. `https` and `http2` servers have an
  * `attachSpiffe` of their own, which also answers 403.
  *
- * Each client is proved synchronously at the end of its handshake, before anything that it sent reaches a listener.
- * A client that proves nothing is cut off. While the source has no valid SVID every handshake fails. Refusals are told to
+ * Each client is proved synchronously at the end of its handshake, before it or anything that it sent reaches a listener,
+ * whenever and however that was added. One that proves nothing is cut off. While the source has no valid SVID every handshake fails. Refusals are told to
  * `onRejected`, and as `{ error, socket, thrown }` to the diagnostics channel `spiffe:tls:rejected`, where `thrown` is what
  * `onRejected` threw, if it did.
  * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID`, `ERR_INVALID_ARGUMENT` or
@@ -87,7 +87,7 @@ export function attachSpiffeToServer(server: Server, source: IdentitySource, giv
       gate.report(error, socket)
     }
   })
-  server.prependListener('secureConnection', (socket) => gate.admit(socket))
+  guardConnections(server, gate)
   keepCurrent(server, source, () => {
     try {
       identity.renew()
@@ -115,6 +115,19 @@ export function recheckPeers(server: Server): void {
 const timeToSayNoMs = 5_000
 const gates = new WeakMap<Server, Gate>()
 const rejected = channel('spiffe:tls:rejected')
+
+/** Shows listeners no connection before it was judged, and none that was refused. */
+function guardConnections(server: Server, gate: Gate): void {
+  const emit = server.emit.bind(server) as (event: string | symbol, ...args: unknown[]) => boolean
+  const guardedEmit = (event: string | symbol, ...args: unknown[]): boolean => {
+    if (event !== 'secureConnection') return emit(event, ...args)
+    const socket = args[0] as TLSSocket
+    gate.admit(socket)
+    return socket.destroyed || emit(event, ...args)
+  }
+  // Only an own property stands before listeners that are prepended later, and stays when all are removed.
+  server.emit = guardedEmit as typeof server.emit
+}
 
 function keepCurrent(server: Server, source: IdentitySource, update: () => void): void {
   let stop: (() => void) | undefined

@@ -115,6 +115,26 @@ describe('an attached TLS server', () => {
     expect(codeOf(error)).toBe('ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION')
   })
 
+  for (const [how, addListener] of [
+    ['before ours', (server, listener) => void server.prependListener('secureConnection', listener)],
+    [
+      'in the place of all others',
+      (server, listener) => void server.removeAllListeners('secureConnection').on('secureConnection', listener),
+    ],
+  ] as const satisfies [string, (server: tls.Server, listener: (socket: tls.TLSSocket) => void) => void][])
+    test(`shows no client that is not proved to a listener ${how}`, async () => {
+      const { server, port, rejected } = await start()
+      const shown: unknown[] = []
+      addListener(server, (socket) => {
+        shown.push([isAdmitted(socket), socket.authorized, socket.destroyed])
+        socket.on('error', () => undefined)
+      })
+      expect((await talk({ ...gullible(), port }, 'hello')).heard).toBe('')
+      expect([shown, rejected]).toEqual([[], ['ERR_PEER_NO_CERTIFICATE']])
+      await connect(port, web)
+      await expect.poll(() => shown).toEqual([[true, true, false]])
+    })
+
   test('publishes refusals on a diagnostics channel', async () => {
     const heard: unknown[] = []
     const listener = (message: unknown) => void heard.push(codeOf((message as { error: unknown }).error))
