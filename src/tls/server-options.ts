@@ -7,8 +7,9 @@ import type { ServerTlsPolicy } from './server-identity.js'
 
 /** What {@link createTlsOptionsForServer} returns; every member is needed, so spread it last. */
 export interface SpiffeServerTlsOptions {
-  cert: string
-  key: string
+  /** Comes with `attachSpiffe`: until then no handshake can succeed, whatever else is overwritten. */
+  cert: undefined
+  key: undefined
   ca: string[]
   minVersion: tls.SecureVersion
   secureOptions: number
@@ -20,17 +21,20 @@ export interface SpiffeServerTlsOptions {
 /**
  * Makes options for `tls.createServer`, `https.createServer` and `http2.createSecureServer`.
  *
- * They trust nobody: a server made with them refuses every client until `attachSpiffe` (or, for plain TLS,
- * `attachSpiffeToServer`) is called for it. That call also keeps the certificate fresh.
+ * They trust nobody and show nothing: a server made with them refuses every client until `attachSpiffe` (or, for plain TLS,
+ * `attachSpiffeToServer`) is called for it. That call brings the certificate, and keeps it fresh.
  * @throws InvalidInputError with code `ERR_INVALID_ARGUMENT`; what the source throws when it has no valid SVID.
  */
 export function createTlsOptionsForServer(
   source: IdentitySource,
   policy: ServerTlsPolicy = {},
 ): SpiffeServerTlsOptions {
+  // Asked for now only to fail early.
+  certificateToShow(source, policy)
   return {
     ...contextOptions(undefined, readMinVersion(policy.minVersion) ?? 'TLSv1.3'),
-    ...certificateToShow(source, policy).certificate(),
+    cert: undefined,
+    key: undefined,
     requestCert: true,
     rejectUnauthorized: true,
     SNICallback: sayNotAttached,

@@ -1,5 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
+import * as http2 from 'node:http2'
+import * as https from 'node:https'
 import * as tls from 'node:tls'
 import { inspect } from 'node:util'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -287,6 +289,29 @@ describe('a server that was never attached', () => {
     expect((await talk({ ...gullible(web), port, servername: 'a.test' })).heard).toBe('')
     expect(errors).toEqual(['ERR_SERVER_NOT_ATTACHED'])
   })
+})
+
+describe('a server that was never attached, with options of its own, lets nobody in', () => {
+  const lax = { rejectUnauthorized: false, requestCert: false }
+  const get = 'GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n'
+  const kinds: [string, (options: tls.TlsOptions) => tls.Server][] = [
+    ['tls', (options) => tls.createServer(options, (socket) => socket.end('in'))],
+    ['https', (options) => https.createServer(options, (_req, res) => res.end('in'))],
+    ['http2', (options) => http2.createSecureServer({ ...options, allowHTTP1: true }, (_req, res) => res.end('in'))],
+  ]
+  for (const [kind, create] of kinds)
+    for (const servername of ['', 'a.test'])
+      test(`${kind}, ${servername ? 'with' : 'without'} SNI`, async () => {
+        const source = new TestSource(await a.svid('spiffe://a.test/server'), a.bundle('a.test'))
+        const server = create({ ...createTlsOptionsForServer(source), ...lax })
+        const errors: unknown[] = []
+        server.on('tlsClientError', (error) => errors.push(codeOf(error)))
+        const port = await listen(server)
+        for (const client of [gullible(), gullible(web)])
+          expect((await talk({ ...client, port, servername }, get)).heard).toBe('')
+        const code = servername ? 'ERR_SERVER_NOT_ATTACHED' : 'ERR_SSL_NO_SUITABLE_SIGNATURE_ALGORITHM'
+        expect(errors).toEqual([code, code])
+      })
 })
 
 describe('a server made with options of its own', () => {
