@@ -1,6 +1,7 @@
 import { EventEmitter, once } from 'node:events'
 import * as http from 'node:http'
 import * as https from 'node:https'
+import type { Duplex } from 'node:stream'
 import * as tls from 'node:tls'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { attachSpiffe, createHttpsServer, SpiffeHttpsAgent } from '../../src/adapters/https/index.js'
@@ -259,6 +260,30 @@ describe('SpiffeHttpsAgent', () => {
     source.use(source.getX509Svid(), b.bundle('b.test'))
     expect(await pending).toBe('ERR_BUNDLE_NOT_FOUND')
   })
+
+  for (const [how, headers, method] of [
+    ['an upgrade', { connection: 'upgrade', upgrade: 'websocket' }, 'GET'],
+    ['a CONNECT', {}, 'CONNECT'],
+  ] as const)
+    for (const destroyed of [false, true])
+      test(`ends the connection of ${how} as well${destroyed ? ', also after destroy()' : ''}`, async () => {
+        const { port, server } = await start()
+        const takeOver = (_req: unknown, socket: Duplex) => {
+          const head = ['HTTP/1.1 101 Switching Protocols', 'connection: upgrade', 'upgrade: websocket']
+          socket.on('error', () => undefined).write(`${head.join('\r\n')}\r\n\r\n`)
+        }
+        server.on('upgrade', takeOver).on('connect', takeOver)
+        const { agent, source } = await newAgent()
+        const sent = https.request({ host: '127.0.0.1', port, agent, headers, method }).end()
+        const taken = method === 'CONNECT' ? once(sent, 'connect') : once(sent, 'upgrade')
+        const [, socket] = (await taken) as [unknown, Duplex]
+        if (destroyed) agent.destroy()
+        expect([socket.destroyed, source.listeners]).toEqual([false, 1])
+        source.use(source.getX509Svid(), b.bundle('b.test'))
+        expect(codeOf(socket.errored)).toBe('ERR_BUNDLE_NOT_FOUND')
+        agent.destroy()
+        expect(source.listeners).toBe(0)
+      })
 
   for (const [how, send] of [
     ['http.get', (agent: http.Agent) => http.get('http://127.0.0.1:1/', { agent })],

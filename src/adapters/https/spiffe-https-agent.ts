@@ -18,7 +18,8 @@ export type SpiffeHttpsAgentOptions = ClientTlsOptions & Omit<AgentOptions, Ours
  *
  * When the SVID rotates, idle sockets are closed, requests in flight finish on theirs, and queued requests get a new
  * one. Options of a single request cannot loosen anything. An agent speaks for one authorizer: make one per kind of
- * server. `destroy()` closes its sockets and lets go of the source.
+ * server. `destroy()` closes its sockets and lets go of the source, once those have ended that an upgrade or a CONNECT has
+ * taken over; they too end when trust in their server is withdrawn.
  */
 export class SpiffeHttpsAgent extends Agent {
   readonly #source: IdentitySource
@@ -26,7 +27,10 @@ export class SpiffeHttpsAgent extends Agent {
   readonly #authorizer: Authorizer | undefined
   readonly #tls: SpiffeClientTlsOptions
   readonly #born = new WeakMap<Duplex, object>()
+  /** Those as well that an upgrade or a CONNECT has taken over, of which Node's agent knows nothing more. */
+  readonly #open = new Set<Duplex>()
   readonly #stop: (() => void) | undefined
+  #destroyed = false
   /** Sockets that were born under another generation retire. */
   #generation: object = {}
   #svid: unknown
@@ -68,6 +72,11 @@ export class SpiffeHttpsAgent extends Agent {
     const settle = callback as ((error: Error | null, socket?: Duplex) => void) | undefined
     const keep = (socket: Duplex) => {
       this.#born.set(socket, this.#generation)
+      this.#open.add(socket)
+      socket.once('close', () => {
+        this.#open.delete(socket)
+        this.#letGo()
+      })
       if (this.#authorizer) refuseInOurWords(socket)
       socket.prependOnceListener('secureConnect', () => destroyIfResumed(socket))
       return socket
@@ -86,16 +95,22 @@ export class SpiffeHttpsAgent extends Agent {
   }
 
   override destroy(): void {
-    this.#stop?.()
     super.destroy()
+    this.#destroyed = true
+    this.#letGo()
+  }
+
+  #letGo(): void {
+    if (this.#destroyed && [...this.#open].every((socket) => socket.destroyed)) this.#stop?.()
   }
 
   #update(): void {
     this.#retireIfRotated()
     if (!this.#authorizer) return
-    for (const socket of socketsOf(this.sockets, this.freeSockets)) {
+    for (const socket of this.#open) {
       const refusal = recheckPeer(socket, this.#source, this.#authorizer)
-      if (refusal) socket.destroy(refusal)
+      // Who has taken the connection over may listen to no errors.
+      if (refusal) socket.on('error', () => undefined).destroy(refusal)
     }
   }
 
@@ -104,7 +119,7 @@ export class SpiffeHttpsAgent extends Agent {
     if (svid === this.#svid) return
     this.#svid = svid
     this.#generation = {}
-    for (const socket of socketsOf(this.freeSockets)) socket.destroy()
+    for (const sockets of Object.values(this.freeSockets)) for (const socket of [...(sockets ?? [])]) socket.destroy()
   }
 
   #currentSvid(): unknown {
@@ -138,8 +153,4 @@ function destroyIfResumed(socket: Duplex): void {
   socket.destroy(
     new UntrustedPeerError('ERR_SESSION_RESUMED', 'the TLS session was resumed, so the server proved nothing'),
   )
-}
-
-function socketsOf(...lists: NodeJS.ReadOnlyDict<Duplex[]>[]): Duplex[] {
-  return lists.flatMap((list) => Object.values(list).flatMap((sockets) => [...(sockets ?? [])]))
 }
