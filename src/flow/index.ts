@@ -1,4 +1,5 @@
 export { afterSilence } from './after-silence.js'
+export { beforeListeners } from './before-listeners.js'
 export { callOut } from './call-out.js'
 export { clearQuietTimer } from './clear-quiet-timer.js'
 export { doublingDelay, proportionalDelay } from './delay.js'

@@ -3,6 +3,7 @@ import type { Socket } from 'node:net'
 import type { Server, TLSSocket } from 'node:tls'
 import { types } from 'node:util'
 import { InvalidInputError, UntrustedPeerError } from '../errors/index.js'
+import { beforeListeners } from '../flow/index.js'
 import { toAuthorizer } from './authorizer.js'
 import type { Authorize, Authorizer } from './authorizer.js'
 import type { IdentitySource } from './identity-source.js'
@@ -87,7 +88,11 @@ export function attachSpiffeToServer(server: Server, source: IdentitySource, giv
       gate.report(error, socket)
     }
   })
-  guardConnections(server, gate)
+  beforeListeners(server, (event, [socket]) => {
+    if (event !== 'secureConnection') return true
+    gate.admit(socket as TLSSocket)
+    return !(socket as TLSSocket).destroyed
+  })
   keepCurrent(server, source, () => {
     try {
       identity.renew()
@@ -115,19 +120,6 @@ export function recheckPeers(server: Server): void {
 const timeToSayNoMs = 5_000
 const gates = new WeakMap<Server, Gate>()
 const rejected = channel('spiffe:tls:rejected')
-
-/** Shows listeners no connection before it was judged, and none that was refused. */
-function guardConnections(server: Server, gate: Gate): void {
-  const emit = server.emit.bind(server) as (event: string | symbol, ...args: unknown[]) => boolean
-  const guardedEmit = (event: string | symbol, ...args: unknown[]): boolean => {
-    if (event !== 'secureConnection') return emit(event, ...args)
-    const socket = args[0] as TLSSocket
-    gate.admit(socket)
-    return socket.destroyed || emit(event, ...args)
-  }
-  // Only an own property stands before listeners that are prepended later, and stays when all are removed.
-  server.emit = guardedEmit as typeof server.emit
-}
 
 function keepCurrent(server: Server, source: IdentitySource, update: () => void): void {
   let stop: (() => void) | undefined

@@ -1,10 +1,11 @@
 import type { EventEmitter } from 'node:events'
 import { createServer as createHttp2Server } from 'node:http2'
-import type { ServerHttp2Stream } from 'node:http2'
+import type { Http2Stream } from 'node:http2'
 import { createServer } from 'node:tls'
 import type { Server as TlsServer, TLSSocket } from 'node:tls'
 import { ServerCredentials, status } from '@grpc/grpc-js'
 import type { Server } from '@grpc/grpc-js'
+import { beforeListeners } from '../../flow/index.js'
 import { attachSpiffeToServer, callerOf, createTlsOptionsForServer, isAdmitted } from '../../tls/index.js'
 import type { AttachToServerOptions, IdentitySource } from '../../tls/index.js'
 import { rememberCaller } from './caller-of-call.js'
@@ -47,21 +48,15 @@ function newInjector(server: Server): ReturnType<Server['createConnectionInjecto
   const { http2Servers } = server as unknown as { http2Servers?: ReadonlyMap<EventEmitter, unknown> }
   const known = new Set(http2Servers?.keys())
   const injector = server.createConnectionInjector(ServerCredentials.createInsecure())
-  for (const own of http2Servers?.keys() ?? []) if (!known.has(own)) withoutDeadStreams(own)
+  for (const own of http2Servers?.keys() ?? []) {
+    // It answers some calls at once, and to answer a stream that was reset before its event came throws.
+    if (!known.has(own)) beforeListeners(own, (event, [stream]) => event !== 'stream' || !isDead(stream as Http2Stream))
+  }
   return injector
 }
 
-/** grpc-js answers some calls at once, and to answer a stream that was reset before its event came throws. */
-function withoutDeadStreams(server: EventEmitter): void {
-  const emit = server.emit.bind(server)
-  server.emit = (event: string | symbol, ...args: unknown[]) => {
-    if (event === 'stream' && isDead(args[0] as ServerHttp2Stream)) return true
-    return emit(event, ...args)
-  }
-}
-
 /** Nothing that it says later ends the process. */
-function isDead(stream: ServerHttp2Stream): boolean {
+function isDead(stream: Http2Stream): boolean {
   if (!stream.destroyed && !stream.closed) return false
   stream.on('error', () => undefined)
   return true

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http'
 import type { Http2SecureServer, Http2Session, Http2Stream } from 'node:http2'
 import type { Server } from 'node:https'
 import type { TLSSocket } from 'node:tls'
+import { beforeListeners } from '../../flow/index.js'
 import { isAdmitted } from '../../tls/index.js'
 import { answerForbidden, answerForbiddenRaw, answerForbiddenStream } from './answer-forbidden.js'
 
@@ -16,15 +17,12 @@ interface Guarded {
  * whenever that listener was added.
  */
 export function guardRequests(server: Server | Http2SecureServer): void {
-  const emit = server.emit.bind(server) as (event: string | symbol, ...args: unknown[]) => boolean
-  const guardedEmit = (event: string | symbol, ...args: unknown[]): boolean => {
+  beforeListeners(server, (event, args) => {
     const guarded = guardedEvents.get(event)
-    if (!guarded || isAdmitted(guarded.socketOf(args[0] as never))) return emit(event, ...args)
+    if (!guarded || isAdmitted(guarded.socketOf(args[0] as never))) return true
     guarded.refuse(...(args as never[]))
-    return true
-  }
-  // Only an own property stands before listeners that are prepended later.
-  server.emit = guardedEmit as typeof server.emit
+    return false
+  })
 }
 
 const socketOfMessage = (message: IncomingMessage) => message.socket
