@@ -140,6 +140,33 @@ describe('an HTTPS server', () => {
     expect([last.body, last.headers['connection']]).toEqual(['done', 'close'])
   })
 
+  for (const [event, expectation] of [
+    ['checkContinue', '100-continue'],
+    ['checkExpectation', 'something'],
+  ] as const)
+    test(`lets a request in progress finish that came to ${event}`, async () => {
+      const { server, port } = await start(undefined, { maxConnectionAgeMs: 40 })
+      server.on(event, (req: http.IncomingMessage, res: http.ServerResponse) => {
+        req.resume()
+        const answer = () => (res.hasHeader('connection') || res.destroyed ? res.end('done') : setImmediate(answer))
+        answer()
+      })
+      const { agent } = await newAgent()
+      const sent = request({ port, agent, method: 'POST', headers: { expect: expectation, 'content-length': 0 } })
+      expect(await sent).toMatchObject({ status: 200, headers: { connection: 'close' }, body: 'done' })
+    })
+
+  test('ends an upgraded connection at that age, though its peer would keep it', async () => {
+    const { server, port } = await start(undefined, { maxConnectionAgeMs: 40 })
+    const taken = once(server, 'upgrade') as Promise<[unknown, Duplex]>
+    const client = tls.connect({ ...gullible(await a.leaf({ uris: [clientId] })), port, ...{ allowHalfOpen: true } })
+    onTestFinished(() => void client.destroy())
+    client.on('error', () => undefined).resume()
+    client.write('GET / HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n')
+    const [, socket] = await taken
+    await once(socket.on('error', () => undefined).resume(), 'close')
+  })
+
   test('lets connections live whose age is to be longer than a timer can run', async () => {
     const { server, port } = await start((_req, res) => res.end('done'), { maxConnectionAgeMs: 30 * 24 * 3_600_000 })
     const { agent } = await newAgent()

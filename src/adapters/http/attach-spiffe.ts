@@ -10,7 +10,8 @@ export type AttachOptions = AttachToServerOptions & {
   onUnauthorized?: undefined
   /**
    * Age in milliseconds, give or take a tenth, at which a connection is ended gracefully, so that its peer proves itself
-   * anew. Default: never.
+   * anew: HTTP/1 and HTTP/2 once the requests in progress have finished, upgraded connections (WebSocket) and CONNECT tunnels
+   * at once. Default: never.
    */
   maxConnectionAgeMs?: number | undefined
 }
@@ -27,6 +28,6 @@ export function attachSpiffe(server: Server | Http2SecureServer, source: Identit
   // Before anything is attached: a server is attached whole or not at all.
   const maxAgeMs = readMaxConnectionAge(options.maxConnectionAgeMs)
   attachSpiffeToServer(server, source, { ...options, onUnauthorized: 'mark' })
-  guardRequests(server)
   drainOldConnections(server, maxAgeMs)
+  guardRequests(server)
 }

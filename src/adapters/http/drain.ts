@@ -4,7 +4,7 @@ import type { Server } from 'node:https'
 import type { TLSSocket } from 'node:tls'
 import { inspect } from 'node:util'
 import { InvalidInputError } from '../../errors/index.js'
-import { longestTimerMs } from '../../flow/index.js'
+import { beforeListeners, longestTimerMs } from '../../flow/index.js'
 
 /** Connections of many clients that were opened together shall not all end together. */
 const jitter = 0.1
@@ -23,7 +23,8 @@ export function readMaxConnectionAge(maxAgeMs: unknown = Infinity): number {
 
 /**
  * Ends connections gracefully once they are older than `maxAgeMs`, so that their peers come back and prove themselves
- * anew: HTTP/1 with `connection: close`, HTTP/2 with GOAWAY. Requests in progress finish.
+ * anew: HTTP/1 with `connection: close`, HTTP/2 with GOAWAY. Requests in progress finish. A connection that an upgrade or a
+ * CONNECT has taken over is ended as it is.
  */
 export function drainOldConnections(server: Server | Http2SecureServer, maxAgeMs: number): void {
   if (maxAgeMs === Infinity) return
@@ -38,10 +39,17 @@ export function drainOldConnections(server: Server | Http2SecureServer, maxAgeMs
   })
   const events = server as NodeJS.EventEmitter
   events.on('session', (session: Http2Session) => startAge(session, maxAgeMs, () => session.close()))
-  events.prependListener('request', (request: IncomingMessage, response: ServerResponse) => {
-    if (request.httpVersionMajor === 1) connections.get(request.socket)?.serve(response)
+  // No listeners of ours: to listen for an expectation means to answer it.
+  beforeListeners(server, (event, args) => {
+    if (requestEvents.has(event)) {
+      const [request, response] = args as [IncomingMessage, ServerResponse]
+      if (request.httpVersionMajor === 1) connections.get(request.socket)?.serve(response)
+    }
+    return true
   })
 }
+
+const requestEvents: ReadonlySet<string | symbol> = new Set(['request', 'checkContinue', 'checkExpectation'])
 
 /** An HTTP/1 connection: it may go when it is old and nothing is in progress on it. */
 class AgingConnection {
@@ -53,6 +61,7 @@ class AgingConnection {
     this.#socket = socket
   }
 
+  /** May be called twice for one: whoever checked what a request expects emits it anew. */
   serve(response: ServerResponse): void {
     if (this.#retired) sayLast(response)
     this.#inProgress.add(response)
@@ -69,7 +78,7 @@ class AgingConnection {
   }
 
   #endIfIdle(): void {
-    if (this.#retired && this.#inProgress.size === 0) this.#socket.end()
+    if (this.#retired && this.#inProgress.size === 0) this.#socket.destroySoon()
   }
 }
 
