@@ -10,6 +10,8 @@ import type { IdentitySource } from './identity-source.js'
 import { storeProof } from './proof.js'
 import type { Proof } from './proof.js'
 import { provePeer, recheckPeer, refusalOf } from './prove-peer.js'
+import { onRecheck } from './recheck-peers.js'
+import type { WithdrawnTrustOptions } from './recheck-peers.js'
 import { sentChain } from './sent-chain.js'
 import { ServerIdentity } from './server-identity.js'
 import type { ServerTlsPolicy } from './server-identity.js'
@@ -33,17 +35,12 @@ export type ExpectedClients =
     }
 
 /** What an attached server does with connections that do not, or no longer, pass. */
-export interface RefusalOptions {
+export interface RefusalOptions extends WithdrawnTrustOptions {
   /**
    * Called when a connection was refused, after it was closed or marked. What it throws changes nothing and is only told
    * to the diagnostics channel: strangers decide how often it is called, so it must not be able to end the process.
    */
   onRejected?: ((error: Error, socket: Socket) => void) | undefined
-  /**
-   * When a bundle or the authorizer's answer changes so that a connected peer would no longer be admitted: end its
-   * connections (`'destroy'`), or let them live (`'keep'`). Needs a source with `onUpdate`. Default `'destroy'`.
-   */
-  onTrustWithdrawn?: 'destroy' | 'keep' | undefined
 }
 
 export type AttachToServerOptions = ExpectedClients &
@@ -78,7 +75,7 @@ export function attachSpiffeToServer(server: Server, source: IdentitySource, giv
   const identity = new ServerIdentity(server, source, options)
   identity.renew()
   markAttached(server)
-  gates.set(server, gate)
+  onRecheck(server, () => gate.recheck())
 
   server.prependListener('connection', (socket: Socket) => {
     try {
@@ -108,17 +105,8 @@ export function attachSpiffeToServer(server: Server, source: IdentitySource, giv
   modes.rejectUnauthorized = false
 }
 
-/**
- * Asks the authorizer anew about every connected peer of an attached server, and ends the connections of those that it
- * no longer admits. Call it when a list that the authorizer reads has changed; bundles are watched without it.
- */
-export function recheckPeers(server: Server): void {
-  gates.get(server)?.recheck()
-}
-
 /** How long a peer that is not authorized may stay to be told so. */
 const timeToSayNoMs = 5_000
-const gates = new WeakMap<Server, Gate>()
 const rejected = channel('spiffe:tls:rejected')
 
 function keepCurrent(server: Server, source: IdentitySource, update: () => void): void {

@@ -262,10 +262,11 @@ describe('SpiffeHttp2Client', () => {
     const pending = read(client.request())
     const [answer] = await arrival
     const closed = client.close()
-    expect(source.listeners).toBe(0)
+    expect(source.listeners).toBe(1)
     expect(() => client.request()).toThrow(expect.objectContaining({ code: 'ERR_CLOSED' }))
     answer()
     expect((await pending).body).toBe('done')
     await closed
+    expect(source.listeners).toBe(0)
   })
 })

@@ -236,13 +236,14 @@ describe('the end of a dispatcher', () => {
     }
     let closed = false
     const closing = dispatcher.close().then(() => (closed = true))
-    expect(source.listeners).toBe(0)
+    expect(source.listeners).toBe(1)
     answers[1]?.()
     await pending[1]
     expect(closed).toBe(false)
     answers[0]?.()
     expect(await pending[0]).toBe('done')
     await closing
+    await expect.poll(() => source.listeners).toBe(0)
     expect(codeOf(await request(origin, { dispatcher }).catch((e: unknown) => e))).toMatch(/UND_ERR_(CLOSED|DESTROYED)/)
   })
 

@@ -4,8 +4,16 @@ import { connect } from 'node:tls'
 import type { TLSSocket } from 'node:tls'
 import { ChannelCredentials, credentials } from '@grpc/grpc-js'
 import { UntrustedPeerError } from '../../errors/index.js'
-import { createTlsOptionsForClient, inOurWords, recheckPeer, withAuthorizer } from '../../tls/index.js'
-import type { Authorizer, ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+import { createTlsOptionsForClient, inOurWords, onRecheck, recheckPeer, withAuthorizer } from '../../tls/index.js'
+import type {
+  Authorizer,
+  ClientTlsOptions,
+  IdentitySource,
+  SpiffeClientTlsOptions,
+  WithdrawnTrustOptions,
+} from '../../tls/index.js'
+
+export type GrpcClientOptions = ClientTlsOptions & WithdrawnTrustOptions
 
 type CreateConnector = ChannelCredentials['_createSecureConnector']
 type Connector = ReturnType<CreateConnector>
@@ -17,7 +25,7 @@ type Connector = ReturnType<CreateConnector>
  * A connection keeps the SVID that it began with; a server ends it in time with `grpc.max_connection_age_ms`.
  * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID` or `ERR_SPIFFE_ID_INVALID`.
  */
-export function createGrpcChannelCredentials(source: IdentitySource, options: ClientTlsOptions): ChannelCredentials {
+export function createGrpcChannelCredentials(source: IdentitySource, options: GrpcClientOptions): ChannelCredentials {
   return new SpiffeChannelCredentials(source, options)
 }
 
@@ -26,15 +34,18 @@ class SpiffeChannelCredentials extends ChannelCredentials {
   /** Absent where an ordinary web server is called. */
   readonly #authorizer: Authorizer | undefined
   readonly #tls: SpiffeClientTlsOptions
+  readonly #keepsUntrusted: boolean
   readonly #open = new Set<TLSSocket>()
   #stop: (() => void) | undefined
 
-  constructor(source: IdentitySource, options: ClientTlsOptions) {
+  constructor(source: IdentitySource, options: GrpcClientOptions) {
     super()
     this.#source = source
     const expected = withAuthorizer(options)
     this.#authorizer = expected.authorize
     this.#tls = createTlsOptionsForClient(source, expected)
+    this.#keepsUntrusted = expected.onTrustWithdrawn === 'keep'
+    onRecheck(this, () => this.#recheck())
   }
 
   override _isSecure(): boolean {
@@ -76,7 +87,7 @@ class SpiffeChannelCredentials extends ChannelCredentials {
   /** Credentials are never closed, so the source is listened to only while there are connections to end. */
   #watch(socket: TLSSocket): void {
     this.#open.add(socket)
-    this.#stop ??= this.#source.onUpdate?.(() => this.#recheck())
+    if (!this.#keepsUntrusted) this.#stop ??= this.#source.onUpdate?.(() => this.#recheck())
     socket.once('close', () => {
       this.#open.delete(socket)
       if (this.#open.size > 0) return

@@ -1,5 +1,6 @@
 export { callerOfCall } from './caller-of-call.js'
 export type { CallWithAuthContext } from './caller-of-call.js'
 export { createGrpcChannelCredentials } from './channel-credentials.js'
+export type { GrpcClientOptions } from './channel-credentials.js'
 export { serveGrpc } from './serve-grpc.js'
 export type { GrpcServerOptions } from './serve-grpc.js'

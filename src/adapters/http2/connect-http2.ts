@@ -3,8 +3,21 @@ import type { ClientHttp2Session, SecureClientSessionOptions } from 'node:http2'
 import { isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { InvalidInputError } from '../../errors/index.js'
-import { callerOf, createTlsOptionsForClient, refuseInOurWords } from '../../tls/index.js'
-import type { ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+import {
+  callerOf,
+  createTlsOptionsForClient,
+  onRecheck,
+  recheckPeer,
+  refuseInOurWords,
+  withAuthorizer,
+} from '../../tls/index.js'
+import type {
+  Authorizer,
+  ClientTlsOptions,
+  IdentitySource,
+  SpiffeClientTlsOptions,
+  WithdrawnTrustOptions,
+} from '../../tls/index.js'
 
 /** What identity and proof decide. */
 type Ours =
@@ -17,14 +30,16 @@ type Ours =
   | 'protocol'
   | 'ALPNProtocols'
 
-export type Http2ClientOptions = ClientTlsOptions & {
-  /** Options of `http2.connect` that do not touch identity. */
-  sessionOptions?: Omit<SecureClientSessionOptions, Ours> | undefined
-}
+export type Http2ClientOptions = ClientTlsOptions &
+  WithdrawnTrustOptions & {
+    /** Options of `http2.connect` that do not touch identity. */
+    sessionOptions?: Omit<SecureClientSessionOptions, Ours> | undefined
+  }
 
 /**
  * Opens one HTTP/2 session that presents the newest SVID and proves the server's SPIFFE ID; `peerId(session.socket)` tells
- * it once the session has connected. A session keeps the SVID that it began with: `SpiffeHttp2Client` replaces it.
+ * it once the session has connected. A session keeps the SVID that it began with: `SpiffeHttp2Client` replaces it. When
+ * its server would no longer be accepted, it ends with the error that says why.
  * @param authority - An `https:` URL.
  * @throws InvalidInputError with code `ERR_PLAINTEXT_REFUSED`, `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID` or
  * `ERR_SPIFFE_ID_INVALID`; and what the source throws when it has no valid SVID.
@@ -34,7 +49,20 @@ export function connectHttp2(
   authority: string | URL,
   options: Http2ClientOptions,
 ): ClientHttp2Session {
-  return openSession(authority, createTlsOptionsForClient(source, options), options)
+  const expected = withAuthorizer(options)
+  const session = openSession(authority, createTlsOptionsForClient(source, expected), expected)
+  const recheck = () => recheckSession(session, source, expected.authorize)
+  onRecheck(session, recheck)
+  const stop = expected.onTrustWithdrawn === 'keep' ? undefined : source.onUpdate?.(recheck)
+  session.once('close', () => stop?.())
+  return session
+}
+
+/** Ends a session whose server would be refused now. One that is closing may still have requests in progress. */
+export function recheckSession(session: ClientHttp2Session, source: IdentitySource, authorizer?: Authorizer): void {
+  if (!authorizer || session.destroyed) return
+  const refusal = recheckPeer(session.socket, source, authorizer)
+  if (refusal) session.destroy(refusal)
 }
 
 export function openSession(

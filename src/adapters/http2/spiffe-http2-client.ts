@@ -5,9 +5,9 @@ import type {
   OutgoingHttpHeaders,
 } from 'node:http2'
 import { ClosedError } from '../../errors/index.js'
-import { createTlsOptionsForClient, recheckPeer, withAuthorizer } from '../../tls/index.js'
+import { createTlsOptionsForClient, onRecheck, withAuthorizer } from '../../tls/index.js'
 import type { Authorizer, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
-import { openSession } from './connect-http2.js'
+import { openSession, recheckSession } from './connect-http2.js'
 import type { Http2ClientOptions } from './connect-http2.js'
 
 /**
@@ -36,6 +36,7 @@ export class SpiffeHttp2Client {
     this.#options = withAuthorizer(options)
     this.#tls = createTlsOptionsForClient(source, this.#options)
     this.#stop = source.onUpdate?.(() => this.#update())
+    onRecheck(this, () => this.#recheck())
   }
 
   /**
@@ -50,7 +51,7 @@ export class SpiffeHttp2Client {
     return stream
   }
 
-  /** Resolves when the requests in progress have finished; new ones are refused. */
+  /** Resolves when the requests in progress have finished; new ones are refused. It lets go of the source then. */
   async close(): Promise<void> {
     this.#end()
     await Promise.all([...this.#sessions.keys()].map((session) => closed(session, () => this.#retire(session))))
@@ -91,7 +92,12 @@ export class SpiffeHttp2Client {
 
   #end(): void {
     this.#closed = true
-    this.#stop?.()
+    this.#letGo()
+  }
+
+  /** Requests in progress are to end with the trust in their server until the last of them has finished. */
+  #letGo(): void {
+    if (this.#closed && this.#sessions.size === 0) this.#stop?.()
   }
 
   #session(): ClientHttp2Session {
@@ -101,7 +107,10 @@ export class SpiffeHttp2Client {
     if (this.#current) this.#retire(this.#current.session)
     const session = openSession(this.#authority, this.#tls, this.#options)
     this.#sessions.set(session, 0)
-    session.once('close', () => this.#sessions.delete(session))
+    session.once('close', () => {
+      this.#sessions.delete(session)
+      this.#letGo()
+    })
     // Each stream tells its own request; without a listener here the same error would end the process.
     session.on('error', () => undefined)
     session.unref()
@@ -114,11 +123,11 @@ export class SpiffeHttp2Client {
       this.#retire(this.#current.session)
       this.#current = undefined
     }
-    if (!this.#options.authorize) return
-    for (const session of this.#sessions.keys()) {
-      const refusal = isOver(session) ? undefined : recheckPeer(session.socket, this.#source, this.#options.authorize)
-      if (refusal) session.destroy(refusal)
-    }
+    if (this.#options.onTrustWithdrawn !== 'keep') this.#recheck()
+  }
+
+  #recheck(): void {
+    for (const session of this.#sessions.keys()) recheckSession(session, this.#source, this.#options.authorize)
   }
 
   #svidOrNone(): unknown {

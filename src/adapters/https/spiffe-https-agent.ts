@@ -4,14 +4,20 @@ import type { AgentOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { InvalidInputError, UntrustedPeerError } from '../../errors/index.js'
-import { createTlsOptionsForClient, recheckPeer, refuseInOurWords, withAuthorizer } from '../../tls/index.js'
-import type { Authorizer, ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+import { createTlsOptionsForClient, onRecheck, recheckPeer, refuseInOurWords, withAuthorizer } from '../../tls/index.js'
+import type {
+  Authorizer,
+  ClientTlsOptions,
+  IdentitySource,
+  SpiffeClientTlsOptions,
+  WithdrawnTrustOptions,
+} from '../../tls/index.js'
 
 /** What identity and proof decide. */
 type Ours = keyof SpiffeClientTlsOptions | 'minVersion' | 'maxVersion' | 'secureProtocol' | 'secureOptions'
 
 /** Our options, and those of `https.Agent` that do not touch identity. `keepAlive` is `true` by default. */
-export type SpiffeHttpsAgentOptions = ClientTlsOptions & Omit<AgentOptions, Ours>
+export type SpiffeHttpsAgentOptions = ClientTlsOptions & WithdrawnTrustOptions & Omit<AgentOptions, Ours>
 
 /**
  * An `https.Agent` that presents the newest SVID and proves each server's SPIFFE ID.
@@ -52,7 +58,8 @@ export class SpiffeHttpsAgent extends Agent {
       if (this.#born.get(socket) !== this.#generation) socket.destroy()
     })
     this.#svid = this.#currentSvid()
-    this.#stop = source.onUpdate?.(() => this.#update())
+    this.#stop = source.onUpdate?.(() => this.#update(expected))
+    onRecheck(this, () => this.#recheck())
   }
 
   /** Called by Node for each request. */
@@ -104,8 +111,12 @@ export class SpiffeHttpsAgent extends Agent {
     if (this.#destroyed && [...this.#open].every((socket) => socket.destroyed)) this.#stop?.()
   }
 
-  #update(): void {
+  #update({ onTrustWithdrawn }: WithdrawnTrustOptions): void {
     this.#retireIfRotated()
+    if (onTrustWithdrawn !== 'keep') this.#recheck()
+  }
+
+  #recheck(): void {
     if (!this.#authorizer) return
     for (const socket of this.#open) {
       const refusal = recheckPeer(socket, this.#source, this.#authorizer)

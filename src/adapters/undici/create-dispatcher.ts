@@ -2,17 +2,24 @@ import type { Duplex } from 'node:stream'
 import { Agent, Dispatcher } from 'undici'
 import { ClosedError } from '../../errors/index.js'
 import { expectMs, longestTimerMs } from '../../flow/index.js'
-import { createTlsOptionsForClient, recheckPeer, withAuthorizer } from '../../tls/index.js'
-import type { Authorizer, ClientTlsOptions, IdentitySource, SpiffeClientTlsOptions } from '../../tls/index.js'
+import { createTlsOptionsForClient, onRecheck, recheckPeer, withAuthorizer } from '../../tls/index.js'
+import type {
+  Authorizer,
+  ClientTlsOptions,
+  IdentitySource,
+  SpiffeClientTlsOptions,
+  WithdrawnTrustOptions,
+} from '../../tls/index.js'
 import { provingConnector } from './connector.js'
 
-export type DispatcherOptions = ClientTlsOptions & {
-  /** Options of undici's `Agent`, without those that would make connections in another way. */
-  agentOptions?:
-    Omit<Agent.Options, 'connect' | 'factory' | 'interceptors' | 'socketPath' | 'tls' | 'connectTimeout'> | undefined
-  /** Longest wait for a connection, the proof included, in milliseconds. Default 10 000. */
-  connectTimeoutMs?: number | undefined
-}
+export type DispatcherOptions = ClientTlsOptions &
+  WithdrawnTrustOptions & {
+    /** Options of undici's `Agent`, without those that would make connections in another way. */
+    agentOptions?:
+      Omit<Agent.Options, 'connect' | 'factory' | 'interceptors' | 'socketPath' | 'tls' | 'connectTimeout'> | undefined
+    /** Longest wait for a connection, the proof included, in milliseconds. Default 10 000. */
+    connectTimeoutMs?: number | undefined
+  }
 
 /**
  * Makes an undici dispatcher that presents the newest SVID and proves each server's SPIFFE ID. It serves undici's own
@@ -20,7 +27,7 @@ export type DispatcherOptions = ClientTlsOptions & {
  *
  * An `http:` origin is refused with `ERR_PLAINTEXT_REFUSED`, also when a redirect leads there. When the SVID rotates, new
  * requests get new connections and the old ones close as soon as their requests have finished. `close()` and
- * `destroy()` let go of the source.
+ * `destroy()` let go of the source, once the last connection is closed.
  * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID`, `ERR_SPIFFE_ID_INVALID` or
  * `ERR_INVALID_ARGUMENT`.
  */
@@ -57,6 +64,7 @@ class ProvingDispatcher extends Dispatcher {
     this.#svid = this.#currentSvid()
     this.#agent = this.#newAgent()
     this.#stop = source.onUpdate?.(() => this.#update())
+    onRecheck(this, () => this.#recheck())
   }
 
   get closed(): boolean {
@@ -94,15 +102,23 @@ class ProvingDispatcher extends Dispatcher {
 
   #end(end: () => Promise<void>, callback?: () => void): Promise<void> | undefined {
     this.#ended = true
-    this.#stop?.()
-    const ended = Promise.all([end(), ...this.#retiring]).then(() => undefined)
+    const ended = Promise.all([end(), ...this.#retiring]).then(() => this.#letGo())
     if (!callback) return ended
     ended.then(callback, callback)
     return undefined
   }
 
+  /** Requests in progress are to end with the trust in their server until the last of them has finished. */
+  #letGo(): void {
+    if (this.#agent.destroyed && this.#retiring.size === 0 && this.#open.size === 0) this.#stop?.()
+  }
+
   #update(): void {
     this.#retireIfRotated()
+    if (this.#options.onTrustWithdrawn !== 'keep') this.#recheck()
+  }
+
+  #recheck(): void {
     if (!this.#options.authorize) return
     for (const socket of this.#open) {
       const refusal = recheckPeer(socket, this.#source, this.#options.authorize)
@@ -133,7 +149,10 @@ class ProvingDispatcher extends Dispatcher {
       onConnected: (socket) => {
         if (this.#destroyedBy) socket.destroy(this.#destroyedBy)
         this.#open.add(socket)
-        socket.once('close', () => this.#open.delete(socket))
+        socket.once('close', () => {
+          this.#open.delete(socket)
+          this.#letGo()
+        })
       },
     })
     const agent = new Agent({ ...withoutOtherWays(agentOptions), connect })
