@@ -3,6 +3,7 @@ import type { X509Bundle } from '../bundle/index.js'
 import { UntrustedPeerError } from '../errors/index.js'
 import type { TrustDomain } from '../spiffe-id/index.js'
 import type { X509Svid } from '../svid/index.js'
+import { cipherPolicyNames } from './cipher-policy.js'
 import type { IdentitySource } from './identity-source.js'
 
 /** Which roots a client loads: one trust domain's, every domain's, or those of the web. */
@@ -11,6 +12,8 @@ export type ClientRoots = { trustDomain: TrustDomain | undefined } | { web: read
 export interface ClientContextOptions {
   roots: ClientRoots
   minVersion: tls.SecureVersion
+  /** As `readCipherPolicy` returned it. */
+  policy: tls.SecureContextOptions
 }
 
 interface Generation {
@@ -69,8 +72,9 @@ function bundlesFor(source: IdentitySource, svid: X509Svid, roots: ClientRoots):
 }
 
 function buildContext(svid: X509Svid, bundles: readonly X509Bundle[], options: ClientContextOptions) {
-  const { roots, minVersion } = options
+  const { roots, minVersion, policy } = options
   const secureContext: tls.SecureContextOptions = {
+    ...policy,
     key: svid.privateKeyPem(),
     cert: svid.certificatesPem(),
     minVersion,
@@ -86,6 +90,7 @@ function buildContext(svid: X509Svid, bundles: readonly X509Bundle[], options: C
 /** Of the roots only the web's: others show in the bundles. */
 function sameOptions(a: ClientContextOptions, b: ClientContextOptions): boolean {
   if (a.minVersion !== b.minVersion || 'web' in a.roots !== 'web' in b.roots) return false
+  if (cipherPolicyNames.some((name) => a.policy[name] !== b.policy[name])) return false
   const [web, other] = [a, b].map(({ roots }) => ('web' in roots ? roots.web : undefined))
   return web === other || (web !== undefined && other !== undefined && sameItems(web, other))
 }

@@ -3,6 +3,8 @@ import * as tls from 'node:tls'
 import { InvalidInputError, UntrustedPeerError } from '../errors/index.js'
 import { toAuthorizer } from './authorizer.js'
 import type { Authorize, Authorizer } from './authorizer.js'
+import { readCipherPolicy } from './cipher-policy.js'
+import type { CipherPolicy } from './cipher-policy.js'
 import { liveSecureContext } from './client-context.js'
 import type { IdentitySource } from './identity-source.js'
 import { readMinVersion } from './min-version.js'
@@ -29,10 +31,11 @@ export type ExpectedServer =
       checkHostname?: undefined
     }
 
-export type ClientTlsOptions = ExpectedServer & {
-  /** Default `'TLSv1.3'`. */
-  minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
-}
+export type ClientTlsOptions = ExpectedServer &
+  CipherPolicy & {
+    /** Default `'TLSv1.3'`. */
+    minVersion?: 'TLSv1.2' | 'TLSv1.3' | undefined
+  }
 
 /**
  * Options that would bring another identity, other roots, or a way around the proof. Set to `undefined` among ours, so that
@@ -79,11 +82,12 @@ export interface SpiffeClientTlsOptions extends NeverSet {
 export function createTlsOptionsForClient(source: IdentitySource, options: ClientTlsOptions): SpiffeClientTlsOptions {
   const { webServer, authorize: authorizer } = withAuthorizer(options)
   const minVersion = readMinVersion(options.minVersion) ?? 'TLSv1.3'
+  const policy = readCipherPolicy(options)
   if (!authorizer) {
     const web = webRoots(webServer)
     return {
       ...neverSet,
-      secureContext: liveSecureContext(source, { roots: { web }, minVersion }),
+      secureContext: liveSecureContext(source, { roots: { web }, minVersion, policy }),
       checkServerIdentity: tls.checkServerIdentity,
       rejectUnauthorized: true,
       maxCachedSessions: 0,
@@ -93,7 +97,7 @@ export function createTlsOptionsForClient(source: IdentitySource, options: Clien
   const checkHostname = options.checkHostname === true
   return {
     ...neverSet,
-    secureContext: liveSecureContext(source, { roots: { trustDomain: authorizer.trustDomain }, minVersion }),
+    secureContext: liveSecureContext(source, { roots: { trustDomain: authorizer.trustDomain }, minVersion, policy }),
     // Node calls it as a method of the options of this one connection, after its own verification has passed.
     checkServerIdentity(this: unknown, hostname, certificate) {
       try {

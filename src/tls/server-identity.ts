@@ -92,7 +92,9 @@ const nothing = Symbol('no certificate')
 /** Choices of the application that have to outlive each renewal. Node keeps them on the server, untyped. */
 function optionsToKeep(server: tls.Server, { minVersion }: ServerTlsPolicy): tls.SecureContextOptions {
   const set = server as unknown as tls.SecureContextOptions
-  const kept = (['ciphers', 'sigalgs', 'ecdhCurve', 'dhparam', 'maxVersion', 'secureOptions'] as const)
+  const kept = (
+    ['ciphers', 'honorCipherOrder', 'sigalgs', 'ecdhCurve', 'dhparam', 'maxVersion', 'secureOptions'] as const
+  )
     .map((name) => [name, set[name]] as const)
     .filter(([, value]) => value !== undefined)
   return {

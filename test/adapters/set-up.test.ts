@@ -1,12 +1,14 @@
 import { EventEmitter, once } from 'node:events'
+import type { TLSSocket } from 'node:tls'
 import * as grpc from '@grpc/grpc-js'
 import { request as undiciRequest } from 'undici'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
 import { createGrpcChannelCredentials, serveGrpc } from '../../src/adapters/grpc/index.js'
-import { createHttp2Server, SpiffeHttp2Client } from '../../src/adapters/http2/index.js'
+import { connectHttp2, createHttp2Server, SpiffeHttp2Client } from '../../src/adapters/http2/index.js'
 import { SpiffeHttpsAgent } from '../../src/adapters/https/index.js'
 import { createDispatcher } from '../../src/adapters/undici/index.js'
-import type { Authorize } from '../../src/tls/index.js'
+import { authorizeAny, createTlsOptionsForClient } from '../../src/tls/index.js'
+import type { Authorize, CipherPolicy } from '../../src/tls/index.js'
 import { listen, request } from '../tls/network.js'
 import { TestCa } from '../tls/test-ca.js'
 import { TestSource } from '../tls/test-source.js'
@@ -22,7 +24,7 @@ beforeAll(async () => {
 const sourceOf = async (id: string) => new TestSource(await a.svid(id), a.bundle('a.test'))
 
 /** Asks the server of {@link start} once; rejects when the connection ends before the answer. */
-type Call = (source: TestSource, options: { authorize: Authorize }, port: number) => Promise<string>
+type Call = (source: TestSource, options: CipherPolicy & { authorize: Authorize }, port: number) => Promise<string>
 
 const kinds: Record<'https' | 'undici' | 'http2' | 'grpc', Call> = {
   async https(source, options, port) {
@@ -115,4 +117,39 @@ describe('what a client was told at set-up counts, whatever happens to the optio
       await expect(callWith(options, change)).rejects.toThrow()
     })
   }
+})
+
+describe('what a client may offer of TLS is what it offers', () => {
+  const [ciphers, ecdhCurve] = ['TLS_CHACHA20_POLY1305_SHA256', 'P-521']
+
+  for (const [kind, call] of Object.entries(kinds))
+    test(`by ${kind}`, async () => {
+      const options = { authorize: authorizeAny(), allowHTTP1: true }
+      const server = createHttp2Server(await sourceOf(serverId), options, (_req, res) => res.end('done'))
+      const port = await listen(server)
+      const arrival = once(server, 'secureConnection') as Promise<[TLSSocket]>
+      // The server is no gRPC server, so such a call fails later.
+      void call(await sourceOf(clientId), { authorize: serverId, ciphers, ecdhCurve }, port).catch(() => undefined)
+      const [socket] = await arrival
+      expect(socket.getCipher().name).toBe(ciphers)
+      const other = await listen(createHttp2Server(await sourceOf(serverId), { ...options, ecdhCurve: 'X25519' }))
+      await expect(call(await sourceOf(clientId), { authorize: serverId, ecdhCurve }, other)).rejects.toThrow()
+    })
+
+  test('and an offer that cannot be made is refused at once', async () => {
+    const source = await sourceOf(clientId)
+    for (const offer of [{ ciphers: 'NONE' }, { sigalgs: 'none' }, { ecdhCurve: 'none' }, { ciphers: 1 as never }]) {
+      expect(() => createTlsOptionsForClient(source, { authorize: serverId, ...offer })).toThrow(
+        expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+      )
+    }
+  })
+
+  test('and sessionOptions, where it would have no effect, is no place for it', async () => {
+    const source = await sourceOf(clientId)
+    const sessionOptions = { ciphers } as never
+    expect(() => connectHttp2(source, 'https://127.0.0.1:1', { authorize: serverId, sessionOptions })).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+    )
+  })
 })

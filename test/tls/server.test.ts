@@ -340,6 +340,14 @@ describe('a server made with options of its own', () => {
     expect(presented(await connect(port, web, { servername: 'shop.test' }))).toBe(shop.certificates[0]!.serialNumber)
     expect(presented(await connect(port, web))).toBe(source.getX509Svid().serialNumber)
   })
+
+  test("still goes by the client's order of ciphers after a rotation", async () => {
+    const [strong, quick] = ['TLS_AES_256_GCM_SHA384', 'TLS_AES_128_GCM_SHA256']
+    const made = { ciphers: `${strong}:${quick}`, honorCipherOrder: false }
+    const { source, port } = await start({}, made)
+    source.use(await a.svid('spiffe://a.test/server'))
+    expect((await connect(port, web, { ciphers: `${quick}:${strong}` })).getCipher().name).toBe(quick)
+  })
 })
 
 describe('rotation', () => {

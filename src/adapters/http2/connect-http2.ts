@@ -2,9 +2,11 @@ import { connect } from 'node:http2'
 import type { ClientHttp2Session, SecureClientSessionOptions } from 'node:http2'
 import { isIP } from 'node:net'
 import { connect as connectTls } from 'node:tls'
+import type { SecureContextOptions } from 'node:tls'
 import { InvalidInputError } from '../../errors/index.js'
 import {
   callerOf,
+  cipherPolicyNames,
   createTlsOptionsForClient,
   onRecheck,
   recheckPeer,
@@ -19,16 +21,9 @@ import type {
   WithdrawnTrustOptions,
 } from '../../tls/index.js'
 
-/** What identity and proof decide. */
+/** What identity and proof decide, and what Node reads only for contexts that it makes itself. */
 type Ours =
-  | keyof SpiffeClientTlsOptions
-  | 'minVersion'
-  | 'maxVersion'
-  | 'secureProtocol'
-  | 'secureOptions'
-  | 'createConnection'
-  | 'protocol'
-  | 'ALPNProtocols'
+  keyof SpiffeClientTlsOptions | keyof SecureContextOptions | 'createConnection' | 'protocol' | 'ALPNProtocols'
 
 export type Http2ClientOptions = ClientTlsOptions &
   WithdrawnTrustOptions & {
@@ -77,6 +72,7 @@ export function openSession(
       `the origin ${url.protocol}//${url.host} is not https:, so nobody would be proved; no connection was made`,
     )
   }
+  refuseCipherPolicy(options.sessionOptions)
   const expectsSvid = options.authorize !== undefined
   const session = connect(url, {
     ...options.sessionOptions,
@@ -94,6 +90,16 @@ export function openSession(
   // The session shows its socket through a Proxy, which passes on what is stored on the socket here.
   session.prependOnceListener('connect', (_session, socket) => void callerOf(socket))
   return session
+}
+
+/** For callers without types: Node would not read these, and the caller would not know. */
+function refuseCipherPolicy(sessionOptions: object = {}): void {
+  const misplaced = cipherPolicyNames.find((name) => name in sessionOptions)
+  if (misplaced === undefined) return
+  throw new InvalidInputError(
+    'ERR_INVALID_ARGUMENT',
+    `${misplaced} stands in sessionOptions, where it has no effect; write it beside authorize`,
+  )
 }
 
 /** For callers without types: these options would bring another protocol. */

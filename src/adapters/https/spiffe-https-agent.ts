@@ -3,6 +3,7 @@ import { Agent } from 'node:https'
 import type { AgentOptions } from 'node:https'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
+import type { SecureContextOptions } from 'node:tls'
 import { InvalidInputError, UntrustedPeerError } from '../../errors/index.js'
 import { createTlsOptionsForClient, onRecheck, recheckPeer, refuseInOurWords, withAuthorizer } from '../../tls/index.js'
 import type {
@@ -13,8 +14,8 @@ import type {
   WithdrawnTrustOptions,
 } from '../../tls/index.js'
 
-/** What identity and proof decide. */
-type Ours = keyof SpiffeClientTlsOptions | 'minVersion' | 'maxVersion' | 'secureProtocol' | 'secureOptions'
+/** What identity and proof decide, and what Node reads only for contexts that it makes itself. */
+type Ours = keyof SpiffeClientTlsOptions | keyof SecureContextOptions
 
 /** Our options, and those of `https.Agent` that do not touch identity. `keepAlive` is `true` by default. */
 export type SpiffeHttpsAgentOptions = ClientTlsOptions & WithdrawnTrustOptions & Omit<AgentOptions, Ours>
@@ -23,7 +24,7 @@ export type SpiffeHttpsAgentOptions = ClientTlsOptions & WithdrawnTrustOptions &
  * An `https.Agent` that presents the newest SVID and proves each server's SPIFFE ID.
  *
  * When the SVID rotates, idle sockets are closed, requests in flight finish on theirs, and queued requests get a new
- * one. Options of a single request cannot loosen anything. An agent speaks for one authorizer: make one per kind of
+ * one. Options of a single request change nothing of TLS but the host name. An agent speaks for one authorizer: make one per kind of
  * server. `destroy()` closes its sockets and lets go of the source, once those have ended that an upgrade or a CONNECT has
  * taken over; they too end when trust in their server is withdrawn.
  */
