@@ -7,6 +7,7 @@ import { beforeListeners } from '../flow/index.js'
 import { toAuthorizer } from './authorizer.js'
 import type { Authorize, Authorizer } from './authorizer.js'
 import type { IdentitySource } from './identity-source.js'
+import { expectOneOf } from './one-of.js'
 import { storeProof } from './proof.js'
 import type { Proof } from './proof.js'
 import { provePeer, recheckPeer, refusalOf } from './prove-peer.js'
@@ -131,6 +132,14 @@ class Gate {
     const { clients = 'required', onUnauthorized = 'destroy', onRejected } = options
     expectOneOf('clients', clients, ['required', 'optional', 'none'])
     expectOneOf('onUnauthorized', onUnauthorized, ['destroy', 'mark'])
+    expectOneOf('onTrustWithdrawn', options.onTrustWithdrawn, ['destroy', 'keep'])
+    if ('maxConnectionAgeMs' in options && options.maxConnectionAgeMs !== undefined) {
+      throw new InvalidInputError(
+        'ERR_INVALID_ARGUMENT',
+        'maxConnectionAgeMs is for https and HTTP/2, which can end a connection gracefully; ' +
+          "gRPC has 'grpc.max_connection_age_ms', an option of its own server",
+      )
+    }
     if (onRejected !== undefined && typeof onRejected !== 'function') {
       throw new InvalidInputError(
         'ERR_INVALID_ARGUMENT',
@@ -236,10 +245,4 @@ function forbidRenegotiation(socket: TLSSocket): void {
   socket.disableRenegotiation()
   // The attempt surfaces as an error and then goes on, unless the connection ends.
   socket.on('error', () => socket.destroy())
-}
-
-function expectOneOf(name: string, value: string, allowed: readonly string[]): void {
-  if (allowed.includes(value)) return
-  const list = allowed.map((item) => `'${item}'`).join(', ')
-  throw new InvalidInputError('ERR_INVALID_ARGUMENT', `${name} is '${value}'; expected one of ${list}`)
 }

@@ -8,8 +8,10 @@ import type { CipherPolicy } from './cipher-policy.js'
 import { liveSecureContext } from './client-context.js'
 import type { IdentitySource } from './identity-source.js'
 import { readMinVersion } from './min-version.js'
+import { expectOneOf } from './one-of.js'
 import { storeClientProof } from './proof.js'
 import { provePeer, refusalOf } from './prove-peer.js'
+import type { WithdrawnTrustOptions } from './recheck-peers.js'
 import { sentChain } from './sent-chain.js'
 
 /** What a client asks of the server: an X509-SVID that it authorizes, or an ordinary web certificate. */
@@ -137,6 +139,8 @@ export function withAuthorizer<T extends ClientTlsOptions>(options: T): T & { au
       'webServer means a server without a SPIFFE ID, so authorize cannot be obeyed; give one of them',
     )
   }
+  expectOneOf('checkHostname', options.checkHostname, [true, false])
+  expectOneOf('onTrustWithdrawn', (options as WithdrawnTrustOptions).onTrustWithdrawn, ['destroy', 'keep'])
   return { ...options, authorize: options.webServer ? undefined : toAuthorizer(options.authorize) }
 }
 

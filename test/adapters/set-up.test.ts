@@ -153,3 +153,22 @@ describe('what a client may offer of TLS is what it offers', () => {
     )
   })
 })
+
+describe('a misspelt option is refused, not taken for the default', () => {
+  for (const [kind, call] of Object.entries(kinds))
+    for (const wrong of [{ onTrustWithdrawn: 'Keep' }, { checkHostname: 'true' }, { checkHostname: 1 }] as never[])
+      test(`${JSON.stringify(wrong)} by ${kind}`, async () => {
+        const source = await sourceOf(clientId)
+        const calling = (async () => call(source, Object.assign({ authorize: serverId }, wrong), 1))()
+        await expect(calling).rejects.toMatchObject({ code: 'ERR_INVALID_ARGUMENT' })
+      })
+
+  test('maxConnectionAgeMs by serveGrpc, which has an option of its own for it', async () => {
+    const options = { authorize: clientId, maxConnectionAgeMs: 1000 }
+    const source = await sourceOf(serverId)
+    expect(() => serveGrpc(new grpc.Server(), source, options)).toThrow(
+      expect.objectContaining({ code: 'ERR_INVALID_ARGUMENT' }),
+    )
+    expect(source.listeners).toBe(0)
+  })
+})

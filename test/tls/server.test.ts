@@ -252,6 +252,8 @@ describe('set-up is refused when', () => {
     ['clients are not asked and authorized all the same', { clients: 'none' }, 'ERR_INVALID_ARGUMENT'],
     ['onRejected is no function', { onRejected: 'log' as never }, 'ERR_INVALID_ARGUMENT'],
     ['onUnauthorized is misspelt', { onUnauthorized: 'reject' as never }, 'ERR_INVALID_ARGUMENT'],
+    ['onTrustWithdrawn is misspelt', { onTrustWithdrawn: 'Keep' as never }, 'ERR_INVALID_ARGUMENT'],
+    ['an age is given that plain TLS cannot obey', { maxConnectionAgeMs: 1000 } as object, 'ERR_INVALID_ARGUMENT'],
   ] as const)
     test(reason, () => expect(start(options as Partial<AttachToServerOptions>)).rejects.toMatchObject({ code }))
 

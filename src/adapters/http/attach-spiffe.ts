@@ -26,8 +26,9 @@ export type AttachOptions = AttachToServerOptions & {
  */
 export function attachSpiffe(server: Server | Http2SecureServer, source: IdentitySource, options: AttachOptions): void {
   // Before anything is attached: a server is attached whole or not at all.
-  const maxAgeMs = readMaxConnectionAge(options.maxConnectionAgeMs)
-  attachSpiffeToServer(server, source, { ...options, onUnauthorized: 'mark' })
+  const { maxConnectionAgeMs, ...rest } = options
+  const maxAgeMs = readMaxConnectionAge(maxConnectionAgeMs)
+  attachSpiffeToServer(server, source, { ...rest, onUnauthorized: 'mark' })
   drainOldConnections(server, maxAgeMs)
   guardRequests(server)
 }

@@ -1,0 +1,13 @@
+import { inspect } from 'node:util'
+import { InvalidInputError } from '../errors/index.js'
+
+/**
+ * Refuses a value that is none of an option's; `undefined` stands for its default. A misspelt one would be taken for the
+ * default otherwise, and not always for the safer one.
+ * @throws InvalidInputError with code `ERR_INVALID_ARGUMENT`.
+ */
+export function expectOneOf(name: string, value: unknown, allowed: readonly unknown[]): void {
+  if (value === undefined || allowed.includes(value)) return
+  const list = allowed.map((item) => inspect(item)).join(', ')
+  throw new InvalidInputError('ERR_INVALID_ARGUMENT', `${name} is ${inspect(value)}; expected one of ${list}`)
+}
