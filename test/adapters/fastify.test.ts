@@ -1,10 +1,12 @@
 import dns from 'node:dns'
 import { EventEmitter, once } from 'node:events'
 import type { LookupAddress } from 'node:dns'
-import Fastify from 'fastify'
+import type { Http2Session } from 'node:http2'
+import type { AddressInfo } from 'node:net'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
 import { requireSpiffeId, spiffePlugin, spiffeServerFactory } from '../../src/adapters/fastify/index.js'
-import { createHttp2Server, SpiffeHttp2Client } from '../../src/adapters/http2/index.js'
+import { SpiffeHttp2Client } from '../../src/adapters/http2/index.js'
 import { authorizeMemberOf } from '../../src/tls/index.js'
 import { gullible, request, talk } from '../tls/network.js'
 import { TestCa } from '../tls/test-ca.js'
@@ -45,7 +47,7 @@ const both = [
   { address: '127.0.0.2', family: 4 },
 ] satisfies LookupAddress[]
 
-async function newAppOnLocalhost() {
+function mockLocalhost(): void {
   const lookup = vi.spyOn(dns, 'lookup').mockImplementation((host: string, ...rest: unknown[]) => {
     const answer = rest.at(-1) as (error: null, ...found: unknown[]) => void
     const found = host === 'localhost' ? both : both.filter(({ address }) => address === host)
@@ -53,6 +55,10 @@ async function newAppOnLocalhost() {
     else answer(null, found[0]?.address, 4)
   })
   onTestFinished(() => lookup.mockRestore())
+}
+
+async function newAppOnLocalhost() {
+  mockLocalhost()
   const started = await newApp('localhost')
   const agent = await agentOf(a, 'spiffe://a.test/web')
   // The other addresses open just after the first.
@@ -91,40 +97,6 @@ describe('Fastify', () => {
     expect(answer.json()).toMatchObject({ code: 'ERR_PEER_NOT_PROVED' })
     expect((await app.inject({ path: '/who' })).json()).toEqual({})
     expect(reached).toEqual([])
-  })
-
-  test('serves HTTP/2, where callers are proved and routes decide just the same', async () => {
-    const source = new TestSource(await a.svid('spiffe://a.test/server'), a.bundle('a.test'))
-    const options = { authorize: authorizeMemberOf('a.test'), allowHTTP1: true }
-    const app = Fastify({ http2: true, serverFactory: (handler) => createHttp2Server(source, options, handler) })
-    onTestFinished(() => app.close())
-    app.register(spiffePlugin)
-    app.get('/web', { onRequest: requireSpiffeId('spiffe://a.test/web') }, (req) => req.caller?.id)
-    await app.listen({ host: '127.0.0.1', port: 0 })
-    const address = app.server.address()
-    const port = typeof address === 'object' && address ? address.port : 0
-    for (const [id, status] of [
-      ['spiffe://a.test/web', 200],
-      ['spiffe://a.test/stranger', 403],
-    ] as const) {
-      const caller = new TestSource(await a.svid(id), a.bundle('a.test'))
-      const client = new SpiffeHttp2Client(caller, `https://127.0.0.1:${port}`, { authorize: 'spiffe://a.test/server' })
-      onTestFinished(() => client.destroy())
-      const [headers] = (await once(client.request({ ':path': '/web' }).resume(), 'response')) as [
-        { ':status': number },
-      ]
-      expect(headers[':status']).toBe(status)
-      expect((await request({ port, agent: await agentOf(a, id), path: '/web' })).status).toBe(status)
-    }
-  })
-
-  test('rotates', async () => {
-    const { port, source } = await newApp()
-    const agent = await agentOf(a, 'spiffe://a.test/web')
-    await request({ port, agent, path: '/web' })
-    source.use(await a.svid('spiffe://a.test/server'))
-    const again = await agentOf(a, 'spiffe://a.test/web')
-    expect((await request({ port, agent: again, path: '/web' })).status).toBe(200)
   })
 
   test('proves clients on every address of localhost', async () => {
@@ -166,3 +138,79 @@ describe('Fastify', () => {
 async function expectRefused(host: string, port: number): Promise<void> {
   await expect(request({ host, port, agent: false })).rejects.toMatchObject({ code: 'ECONNREFUSED' })
 }
+
+describe('Fastify with http2: true', () => {
+  async function newHttp2App(options: { allowHTTP1?: boolean } = {}, more: { http2SessionTimeout?: number } = {}) {
+    const source = new TestSource(await a.svid('spiffe://a.test/server'), a.bundle('a.test'))
+    const serverFactory = spiffeServerFactory(source, { authorize: authorizeMemberOf('a.test'), ...options })
+    const app = Fastify({ http2: true, serverFactory, ...more })
+    onTestFinished(() => app.close())
+    app.register(spiffePlugin)
+    app.get('/web', { onRequest: requireSpiffeId('spiffe://a.test/web') }, (req) => req.caller?.id)
+    return app
+  }
+
+  const portOf = (app: FastifyInstance) => (app.server.address() as AddressInfo).port
+
+  async function clientOf(id: string, host: string, port: number) {
+    const source = new TestSource(await a.svid(id), a.bundle('a.test'))
+    const client = new SpiffeHttp2Client(source, `https://${host}:${port}`, { authorize: 'spiffe://a.test/server' })
+    onTestFinished(() => client.destroy())
+    return client
+  }
+
+  async function statusOf(client: SpiffeHttp2Client) {
+    const [headers] = (await once(client.request({ ':path': '/web' }).resume(), 'response')) as [{ ':status': number }]
+    return headers[':status']
+  }
+
+  test('proves callers, and routes decide, over HTTP/2 and with allowHTTP1 over HTTP/1', async () => {
+    const app = await newHttp2App({ allowHTTP1: true })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const port = portOf(app)
+    for (const [id, status] of [
+      ['spiffe://a.test/web', 200],
+      ['spiffe://a.test/stranger', 403],
+    ] as const) {
+      expect(await statusOf(await clientOf(id, '127.0.0.1', port))).toBe(status)
+      expect((await request({ port, agent: await agentOf(a, id), path: '/web' })).status).toBe(status)
+    }
+  })
+
+  test('serves nothing over HTTP/1 when it is not told to', async () => {
+    const app = await newHttp2App()
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const { cert, key } = await a.leaf({ uris: ['spiffe://a.test/web'] })
+    const options = { ...gullible({ cert, key }), port: portOf(app), ALPNProtocols: ['http/1.1'] }
+    const { heard, error } = await talk(options, 'GET /web HTTP/1.1\r\nhost: a\r\n\r\n')
+    expect(heard).toBe('')
+    expect(error).toBeDefined()
+  })
+
+  test('ends sessions that are idle for http2SessionTimeout', async () => {
+    const app = await newHttp2App({}, { http2SessionTimeout: 50 })
+    await app.listen({ host: '127.0.0.1', port: 0 })
+    const opened = once(app.server, 'session') as Promise<[Http2Session]>
+    expect(await statusOf(await clientOf('spiffe://a.test/web', '127.0.0.1', portOf(app)))).toBe(200)
+    const [session] = await opened
+    if (!session.closed) await once(session, 'close')
+  })
+
+  test('proves clients on every address of localhost, and closes though sessions stand', async () => {
+    mockLocalhost()
+    const app = await newHttp2App()
+    await app.listen({ host: 'localhost', port: 0 })
+    const port = portOf(app)
+    for (const { address } of both) {
+      const [web, stranger] = [
+        await clientOf('spiffe://a.test/web', address, port),
+        await clientOf('spiffe://a.test/stranger', address, port),
+      ]
+      // The other addresses open just after the first.
+      await vi.waitFor(async () => expect(await statusOf(web)).toBe(200))
+      expect(await statusOf(stranger)).toBe(403)
+    }
+    await app.close()
+    for (const { address } of both) await expectRefused(address, port)
+  })
+})

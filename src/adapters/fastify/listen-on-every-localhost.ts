@@ -1,5 +1,4 @@
 import dns from 'node:dns'
-import type { Server as HttpsServer } from 'node:https'
 import { createServer } from 'node:net'
 import type { Server } from 'node:net'
 
@@ -9,24 +8,24 @@ import type { Server } from 'node:net'
  * and so through the same proof. They close together: when the server stops accepting, so do they, and its `close` is over
  * when their connections are, too.
  */
-export function listenOnEveryLocalhost(server: HttpsServer): HttpsServer {
+export function listenOnEveryLocalhost<T extends Server>(server: T): T {
   const others = new Set<Server>()
-  const listen = server.listen.bind(server) as (...args: unknown[]) => HttpsServer
+  const listen = server.listen.bind(server) as (...args: unknown[]) => T
   server.listen = ((...args: unknown[]) => {
     const host = (args[0] as { host?: unknown } | undefined)?.host
     if (host === 'localhost') server.once('listening', () => openOthers(server, others))
     return listen(...args)
   }) as typeof server.listen
   const close = server.close.bind(server)
-  server.close = (callback) => {
+  server.close = ((callback?: (error?: Error) => void) => {
     const closed = [...others].map((other) => new Promise((resolve) => other.close(resolve)))
     others.clear()
     return close(callback && ((error) => void Promise.all(closed).then(() => callback(error))))
-  }
+  })
   return server
 }
 
-function openOthers(server: HttpsServer, others: Set<Server>): void {
+function openOthers(server: Server, others: Set<Server>): void {
   const own = server.address()
   if (!own || typeof own === 'string') return
   dns.lookup('localhost', { all: true }, (error, addresses) => {

@@ -1,8 +1,10 @@
 import { createSecureServer } from 'node:http2'
 import type { Http2SecureServer, Http2ServerRequest, Http2ServerResponse, SecureServerOptions } from 'node:http2'
 import type { IdentitySource } from '../../tls/index.js'
-import { attachSpiffe, ownTlsOptions } from '../http/index.js'
-import type { AttachOptions, ServerIdentityOptions } from '../http/index.js'
+import { attachSpiffe } from './attach-spiffe.js'
+import type { AttachOptions } from './attach-spiffe.js'
+import { ownTlsOptions } from './create-https-server.js'
+import type { ServerIdentityOptions } from './create-https-server.js'
 
 /** Our options, and those of `http2.createSecureServer` that do not touch identity; `allowHTTP1` is one of these. */
 export type Http2ServerOptions = AttachOptions & Omit<SecureServerOptions, ServerIdentityOptions>
