@@ -1,14 +1,13 @@
+import { inspect } from 'node:util'
 import { InvalidInputError } from './spiffe-error.js'
 
 /**
- * An option that is one of a few words, for callers whom no compiler checks.
- * @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` that names the option and the words.
+ * Refuses a value that is none of an option's; `undefined` stands for its default. A misspelt one would be taken for the
+ * default otherwise, and not always for the safer one.
+ * @throws InvalidInputError with code `ERR_INVALID_ARGUMENT`.
  */
-export function expectOneOf<T extends string>(name: string, value: unknown, allowed: readonly T[]): T {
-  if (allowed.includes(value as T)) return value as T
-  const found = typeof value === 'string' ? JSON.stringify(value.slice(0, 100)) : typeof value
-  throw new InvalidInputError(
-    'ERR_INVALID_ARGUMENT',
-    `expected ${name} to be one of ${allowed.join(', ')}; found ${found}`,
-  )
+export function expectOneOf(name: string, value: unknown, allowed: readonly unknown[]): void {
+  if (value === undefined || allowed.includes(value)) return
+  const list = allowed.map((item) => inspect(item)).join(', ')
+  throw new InvalidInputError('ERR_INVALID_ARGUMENT', `${name} is ${inspect(value)}; expected one of ${list}`)
 }

@@ -61,10 +61,10 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
   private constructor(options: BundleSourceOptions) {
     super()
     const settings = readSourceOptions(options)
-    const only = options.only && expectOneOf('only', options.only, ['x509', 'jwt'])
+    expectOneOf('only', options.only, ['x509', 'jwt'])
     const { client, backoff } = settings
     this.#settings = settings
-    if (only !== 'jwt') {
+    if (options.only !== 'jwt') {
       this.#x509 = new Follower(
         {
           what: 'X.509 bundle',
@@ -76,7 +76,7 @@ export class BundleSource extends EventEmitter<BundleSourceEvents> implements X5
         this.#hear,
       )
     }
-    if (only !== 'x509') {
+    if (options.only !== 'x509') {
       this.#jwt = new Follower(
         {
           what: 'JWT bundle',

@@ -32,6 +32,7 @@ export type SourceSettings = ReturnType<typeof readSourceOptions>
 export function readSourceOptions(options: SourceOptions) {
   const { client, onDenied } = options
   const initialTimeoutMs = expectMs('initialTimeoutMs', options.initialTimeoutMs ?? 30_000)
+  expectOneOf('onDenied', onDenied, ['withdraw', 'keep'])
   const given = clientOptions.find((name) => options[name] !== undefined)
   if (client && given !== undefined) {
     throw new InvalidInputError('ERR_INVALID_ARGUMENT', `expected either client or ${given}; a client has its own`)
@@ -40,7 +41,7 @@ export function readSourceOptions(options: SourceOptions) {
   return {
     initialTimeoutMs,
     signal: options.signal,
-    onDenied: onDenied && expectOneOf('onDenied', onDenied, ['withdraw', 'keep']),
+    onDenied,
     backoff: options.backoff === undefined ? undefined : expectBackoff(options.backoff),
     now,
     client: client ?? new WorkloadApiClient({ ...picked(options), now }),

@@ -80,13 +80,14 @@ export class WorkloadApiClient {
     this.#limits = completeLimits(options.limits)
     this.#now = options.now ?? (() => new Date())
     const labels = expectLabels(options.labels)
+    expectOneOf('dialect', options.dialect, ['auto', 'spiffe', 'icp'])
     this.#agent = new Agent(resolveEndpoint(options.endpoint), {
       connectTimeoutMs: expectMs('connectTimeoutMs', options.connectTimeoutMs ?? 5_000),
       maxMessageBytes: this.#limits.maxMessageBytes,
       keepaliveMs: expectMs('keepaliveMs', options.keepaliveMs ?? 330_000, 1),
       keepaliveTimeoutMs: expectMs('keepaliveTimeoutMs', options.keepaliveTimeoutMs ?? 20_000, 1),
       firstMessageTimeoutMs: expectMs('firstMessageTimeoutMs', options.firstMessageTimeoutMs ?? 60_000, 1),
-      dialect: expectOneOf('dialect', options.dialect ?? 'auto', ['auto', 'spiffe', 'icp']),
+      dialect: options.dialect ?? 'auto',
       icpMetadata: () =>
         options.metadata === false
           ? { entries: {}, warnings: [] }

@@ -17,11 +17,11 @@ export function listenOnEveryLocalhost<T extends Server>(server: T): T {
     return listen(...args)
   }) as typeof server.listen
   const close = server.close.bind(server)
-  server.close = ((callback?: (error?: Error) => void) => {
+  server.close = (callback?: (error?: Error) => void) => {
     const closed = [...others].map((other) => new Promise((resolve) => other.close(resolve)))
     others.clear()
     return close(callback && ((error) => void Promise.all(closed).then(() => callback(error))))
-  })
+  }
   return server
 }
 
