@@ -2,7 +2,6 @@ import { spawnSync } from 'node:child_process'
 import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { runDifferential } from './differential.js'
-import { runMutation } from './mutation.js'
 import { opensslNeeded, opensslVersion } from './openssl-version.js'
 
 const version = opensslVersion()
@@ -45,13 +44,4 @@ test('without the openssl command the fuzzer says what it needs', () => {
     passed: true,
     mutation: { cases: 25, seed: 1 },
   })
-}, 60_000)
-
-test('mutated inputs raise only our errors, and prove nothing that was never issued', async () => {
-  const result = await runMutation({ cases: 8000, seed: 20_260_301 })
-  expect(result.faults).toEqual([])
-  for (const [parser, { taken, refused }] of Object.entries(result.parsers)) {
-    expect(taken + refused, parser).toBeGreaterThan(100)
-    expect(refused, parser).toBeGreaterThan(10)
-  }
 }, 60_000)

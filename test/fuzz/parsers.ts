@@ -5,6 +5,7 @@ import { Certificate, CertificateRevocationList, parseStrictJson, pemDecode } fr
 import { SpiffeError } from '../../src/errors/index.js'
 import { SpiffeId, TrustDomain } from '../../src/spiffe-id/index.js'
 import { JwtSvid, readBearerToken, verifyJwtSvid, verifyX509Svid, X509Svid } from '../../src/svid/index.js'
+import { agentParsers } from './agent-parsers.js'
 
 export interface Parser {
   name: string
@@ -23,10 +24,17 @@ const nothing = (run: (input: Buffer) => unknown) => (input: Buffer) => {
   return undefined
 }
 
-/** Every parser of bytes or text from elsewhere. */
+/** Every parser of bytes or text from elsewhere: of issuers, of peers, of the agent. */
 export function makeParsers(): Parser[] {
   const td = new TestTrustDomain('td', { now })
-  return [...certificateParsers(td), ...keyParsers(td), ...documentParsers(td), ...nameParsers, ...tokenParsers(td)]
+  return [
+    ...certificateParsers(td),
+    ...keyParsers(td),
+    ...documentParsers(td),
+    ...nameParsers,
+    ...tokenParsers(td),
+    ...agentParsers(td, now),
+  ]
 }
 
 function certificateParsers(td: TestTrustDomain): Parser[] {
