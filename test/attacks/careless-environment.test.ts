@@ -13,6 +13,9 @@ test('NODE_TLS_REJECT_UNAUTHORIZED=0 convinces nobody', async () => {
     agent: 'ERR_X509_CHAIN_UNTRUSTED',
     undici: 'ERR_X509_CHAIN_UNTRUSTED',
     options: 'ERR_X509_CHAIN_UNTRUSTED',
+    connectHttp2: 'ERR_X509_CHAIN_UNTRUSTED',
+    SpiffeHttp2Client: 'ERR_X509_CHAIN_UNTRUSTED',
+    grpc: 'not connected',
     server: '',
     'server, no certificate': '',
   })

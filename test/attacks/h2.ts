@@ -1,7 +1,10 @@
 import * as http2 from 'node:http2'
+import type { AddressInfo } from 'node:net'
 import * as tls from 'node:tls'
 import * as grpc from '@grpc/grpc-js'
+import Fastify from 'fastify'
 import { onTestFinished } from 'vitest'
+import { spiffeServerFactory } from '../../src/adapters/fastify/index.js'
 import { createGrpcChannelCredentials, serveGrpc } from '../../src/adapters/grpc/index.js'
 import { connectHttp2, createHttp2Server, SpiffeHttp2Client } from '../../src/adapters/http2/index.js'
 import type { Authorize, IdentitySource } from '../../src/tls/index.js'
@@ -74,6 +77,23 @@ export const http2ServerKinds: ServerKind[] = [
         }),
       )
       return { server, port: await listen(server), handled, rejected }
+    },
+  },
+  {
+    name: 'fastify, HTTP/2',
+    speak,
+    denied: /^403$/,
+    async start(source, given = {}) {
+      const { handled, rejected, options } = recorder(given)
+      const app = Fastify({ http2: true, serverFactory: spiffeServerFactory(source, options) })
+      onTestFinished(() => app.close())
+      app.addContentTypeParser('*', (_req, body, done) => void body.resume().on('end', () => done(null)))
+      app.all('*', (req) => {
+        handled.push(req.url)
+        return 'in'
+      })
+      await app.listen({ port: 0, host: '127.0.0.1' })
+      return { port: (app.server.address() as AddressInfo).port, handled, rejected }
     },
   },
   {

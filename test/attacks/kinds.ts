@@ -6,6 +6,7 @@ import { request as undiciRequest } from 'undici'
 import { onTestFinished } from 'vitest'
 import { requireSpiffeId } from '../../src/adapters/express/index.js'
 import { spiffePlugin, spiffeServerFactory } from '../../src/adapters/fastify/index.js'
+import { createHttp2Server } from '../../src/adapters/http2/index.js'
 import { attachSpiffe, createHttpsServer, SpiffeHttpsAgent } from '../../src/adapters/https/index.js'
 import { createDispatcher } from '../../src/adapters/undici/index.js'
 import {
@@ -120,6 +121,19 @@ const http1ServerKinds: ServerKind[] = [
     },
   },
   {
+    name: 'http2, over HTTP/1',
+    speak,
+    denied,
+    async start(source, given = {}) {
+      const { handled, rejected, options } = recorder(given)
+      const server = createHttp2Server(source, { ...options, allowHTTP1: true }, (req, res) => {
+        handled.push(req.url)
+        res.end('in')
+      })
+      return { port: await listen(server), handled, rejected }
+    },
+  },
+  {
     name: 'fastify',
     speak,
     denied,
@@ -170,6 +184,14 @@ const http1ClientKinds: ClientKind[] = [
     name: 'undici request',
     async call(source, authorize, port) {
       const dispatcher = createDispatcher(source, { authorize })
+      onTestFinished(() => dispatcher.destroy())
+      return (await undiciRequest(`https://127.0.0.1:${port}`, { dispatcher })).body.text()
+    },
+  },
+  {
+    name: 'undici request, HTTP/2',
+    async call(source, authorize, port) {
+      const dispatcher = createDispatcher(source, { authorize, agentOptions: { allowH2: true } })
       onTestFinished(() => dispatcher.destroy())
       return (await undiciRequest(`https://127.0.0.1:${port}`, { dispatcher })).body.text()
     },

@@ -1,5 +1,9 @@
-import { createServer } from 'node:https'
+import { once } from 'node:events'
+import { createSecureServer } from 'node:http2'
+import { Client } from '@grpc/grpc-js'
 import { request as undiciRequest } from 'undici'
+import { createGrpcChannelCredentials } from '../../../src/adapters/grpc/index.js'
+import { connectHttp2, SpiffeHttp2Client } from '../../../src/adapters/http2/index.js'
 import { createHttpsServer, SpiffeHttpsAgent } from '../../../src/adapters/https/index.js'
 import { createDispatcher } from '../../../src/adapters/undici/index.js'
 import { authorizeAny, createTlsOptionsForClient } from '../../../src/tls/index.js'
@@ -13,7 +17,7 @@ const b = await TestCa.create()
 const source = new TestSource(await a.svid('spiffe://a.test/me'), a.bundle('a.test'), b.bundle('b.test'))
 const { cert, key } = await b.leaf({ uris: ['spiffe://a.test/server'] })
 
-const impostor = createServer({ cert, key }, (_req, res) => res.end('fooled'))
+const impostor = createSecureServer({ cert, key, allowHTTP1: true }, (_req, res) => res.end('fooled'))
 const impostorPort = await open(impostor)
 const authorize = authorizeAny()
 const outcomes: Record<string, string | undefined> = {}
@@ -31,6 +35,19 @@ await note(
   'options',
   request({ port: impostorPort, agent: false, ...createTlsOptionsForClient(source, { authorize }) }),
 )
+
+const origin = `https://127.0.0.1:${impostorPort}`
+const session = connectHttp2(source, origin, { authorize })
+await note('connectHttp2', once(session, 'connect'))
+const http2Client = new SpiffeHttp2Client(source, origin, { authorize })
+// Node wraps what ended the session.
+const answered = once(http2Client.request(), 'response').catch((error: unknown) =>
+  Promise.reject((error as Error).cause as Error),
+)
+await note('SpiffeHttp2Client', answered)
+const grpcClient = new Client(`127.0.0.1:${impostorPort}`, createGrpcChannelCredentials(source, { authorize }))
+const ready = new Promise((resolve) => grpcClient.waitForReady(Date.now() + 2_000, resolve))
+outcomes['grpc'] = (await ready) instanceof Error ? 'not connected' : 'fooled'
 
 const server = createHttpsServer(source, { authorize }, (_req, res) => res.end('fooled'))
 const port = await open(server)
