@@ -54,6 +54,8 @@ export class GoProgram implements AsyncDisposable {
 /** A workload that go-spiffe gives its identity, its proofs and its TLS. */
 export class GoWorkload extends LineProgram {
   url = ''
+  /** Address of its gRPC server. */
+  grpcTarget = ''
 
   static async start(
     path: string,
@@ -61,7 +63,9 @@ export class GoWorkload extends LineProgram {
   ): Promise<GoWorkload> {
     const workload = new GoWorkload(path, [authorize === 'any' ? 'any' : authorize.join(',')], { endpoint })
     try {
-      workload.url = String((await workload.event('ready'))['url'])
+      const { url, grpcTarget } = await workload.event('ready')
+      workload.url = String(url)
+      workload.grpcTarget = String(grpcTarget)
       return workload
     } catch (error) {
       await workload.stop()

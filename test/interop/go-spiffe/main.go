@@ -62,7 +62,11 @@ func main() {
 		ErrorLog:  log.New(tellRejected{}, "", 0),
 	}
 	go func() { check(server.ServeTLS(listener, "", "")) }()
-	tell("ready", object{"spiffeId": w.id().String(), "url": "https://" + listener.Addr().String() + "/"})
+	grpcTarget, err := w.serveGrpc(authorizer(os.Args[1]))
+	check(err)
+	tell("ready", object{
+		"spiffeId": w.id().String(), "url": "https://" + listener.Addr().String() + "/", "grpcTarget": grpcTarget,
+	})
 
 	for line := range lines {
 		go w.perform(line)

@@ -15,6 +15,7 @@ import (
 
 type input struct {
 	URL       string   `json:"url"`
+	Target    string   `json:"target"`
 	Authorize string   `json:"authorize"`
 	Audience  []string `json:"audience"`
 	Subject   string   `json:"subject"`
@@ -44,6 +45,8 @@ func (w *workload) task(ctx context.Context, name string, in input) (any, error)
 	switch name {
 	case "call":
 		return w.call(ctx, in)
+	case "call grpc":
+		return w.callGrpc(ctx, in)
 	case "fetch jwt":
 		params := jwtsvid.Params{Audience: in.Audience[0], ExtraAudiences: in.Audience[1:]}
 		if in.Subject != "" {
