@@ -39,7 +39,8 @@ export function refusalOf(caller: Caller, authorizer: Authorizer): UntrustedPeer
 
 /**
  * Judges a peer that was proved earlier by what the source and the authorizer say now: a bundle may have lost the
- * authority it came from, or a list its name. That its certificate has run out since then is no reason.
+ * authority it came from, or a list its name. That its certificate has run out since then is no reason: it is proved for the
+ * last moment at which it was valid, so that an authority whose certificate was renewed meanwhile still proves it.
  *
  * A bundle is immutable, so while the source answers with the very object that proved the peer there is nothing to prove
  * anew: a rotation that leaves the bundles as they are costs a comparison a peer, and no signature.
@@ -51,7 +52,10 @@ export function recheckPeer(socket: unknown, source: IdentitySource, authorize: 
   const { caller, chain, purpose, provedAt, by } = proof
   try {
     if (source.getX509Bundle(caller.trustDomain) !== by.bundle) {
-      by.bundle = provePeer(chain, source, { now: provedAt, purpose }).bundle
+      const lastValidMs = Math.min(Date.now(), caller.expiresAt.getTime())
+      // Not before the first proof, if the clock was set back.
+      const now = new Date(Math.max(provedAt.getTime(), lastValidMs))
+      by.bundle = provePeer(chain, source, { now, purpose }).bundle
     }
     return refusalOf(caller, toAuthorizer(authorize))
   } catch (error) {

@@ -168,6 +168,29 @@ describe('a TLS client', () => {
     expect(judged()).toEqual([undefined, 3])
   })
 
+  describe('judged again after its authority was renewed, a server', () => {
+    const minutes = (count: number) => new Date(Date.now() + count * 60_000)
+
+    // In minutes from when it connected. Its own certificate runs out after 60.
+    for (const [outcome, renewed, now] of [
+      ['stays: the certificate of the authority began after it connected', 5, 10],
+      ['stays: its own certificate has run out since', 5, 120],
+      ['stays: the clock was set back', -60, -240],
+      ['goes: the authority is valid only after its certificate has run out', 90, 120],
+    ] as const)
+      test(outcome, async () => {
+        await newSource()
+        const port = await serve(await a.leaf({ uris: ['spiffe://a.test/server'] }))
+        const socket = await connect(port, { authorize: authorizeAny() })
+        const authority = await TestCa.create({ renews: a, notBefore: minutes(renewed), notAfter: minutes(9_999) })
+        source.use(source.getX509Svid(), authority.bundle('a.test'))
+        vi.useFakeTimers({ toFake: ['Date'], now: minutes(now) })
+        onTestFinished(() => void vi.useRealTimers())
+        const code = outcome.startsWith('stays') ? undefined : 'ERR_X509_SVID_NOT_YET_VALID'
+        expect(codeOf(recheckPeer(socket, source, authorizeAny()))).toBe(code)
+      })
+  })
+
   test('without authorize it cannot be made', async () => {
     await newSource()
     expect(() => createTlsOptionsForClient(source, {} as never)).toThrow(

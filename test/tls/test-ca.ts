@@ -37,6 +37,8 @@ export interface LeafOptions {
 export interface CaOptions {
   /** Default: a root of its own. */
   issuer?: TestCa
+  /** A root whose name and key it takes over. */
+  renews?: TestCa
   /** Subject name; two CAs may share one. */
   subject?: string
   /** Identifies its key in what it issues, as real authorities do. Attacks do better without. */
@@ -71,8 +73,8 @@ export class TestCa {
   }
 
   static async create(options: CaOptions = {}): Promise<TestCa> {
-    const { issuer, subject = `CN=test ca ${randomBytes(4).toString('hex')}` } = options
-    const keys = await makeKeys()
+    const { issuer, renews, subject = renews?.subject ?? `CN=test ca ${randomBytes(4).toString('hex')}` } = options
+    const keys = renews ? renews.#keys : await makeKeys()
     const certificate = await mint({
       subject,
       issuer: issuer?.subject ?? subject,
