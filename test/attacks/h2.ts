@@ -93,7 +93,8 @@ export const http2ServerKinds: ServerKind[] = [
         return 'in'
       })
       await app.listen({ port: 0, host: '127.0.0.1' })
-      return { port: (app.server.address() as AddressInfo).port, handled, rejected }
+      const server = app.server as unknown as tls.Server
+      return { server, port: (server.address() as AddressInfo).port, handled, rejected }
     },
   },
   {

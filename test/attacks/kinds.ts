@@ -130,7 +130,7 @@ const http1ServerKinds: ServerKind[] = [
         handled.push(req.url)
         res.end('in')
       })
-      return { port: await listen(server), handled, rejected }
+      return { server, port: await listen(server), handled, rejected }
     },
   },
   {
