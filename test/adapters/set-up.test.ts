@@ -1,14 +1,15 @@
 import { EventEmitter, once } from 'node:events'
+import { createSecureServer } from 'node:http2'
 import type { TLSSocket } from 'node:tls'
 import * as grpc from '@grpc/grpc-js'
 import { request as undiciRequest } from 'undici'
 import { beforeAll, describe, expect, onTestFinished, test } from 'vitest'
-import { createGrpcChannelCredentials, serveGrpc } from '../../src/adapters/grpc/index.js'
+import { callerOfCall, createGrpcChannelCredentials, serveGrpc } from '../../src/adapters/grpc/index.js'
 import { connectHttp2, createHttp2Server, SpiffeHttp2Client } from '../../src/adapters/http2/index.js'
 import { SpiffeHttpsAgent } from '../../src/adapters/https/index.js'
 import { createDispatcher } from '../../src/adapters/undici/index.js'
 import { authorizeAny, createTlsOptionsForClient } from '../../src/tls/index.js'
-import type { Authorize, CipherPolicy } from '../../src/tls/index.js'
+import type { Authorize, CipherPolicy, ClientTlsOptions } from '../../src/tls/index.js'
 import { listen, request } from '../tls/network.js'
 import { TestCa } from '../tls/test-ca.js'
 import { TestSource } from '../tls/test-source.js'
@@ -171,4 +172,96 @@ describe('a misspelt option is refused, not taken for the default', () => {
     )
     expect(source.listeners).toBe(0)
   })
+})
+
+describe('an ordinary web server is proved by its host name', () => {
+  const origins = {
+    async undici(source, options, port, host) {
+      const dispatcher = createDispatcher(source, options)
+      onTestFinished(() => dispatcher.destroy())
+      return (await undiciRequest(`https://${host}:${port}`, { dispatcher })).body.text()
+    },
+    async http2(source, options, port, host) {
+      const client = new SpiffeHttp2Client(source, `https://${host}:${port}`, options)
+      onTestFinished(() => client.destroy())
+      let heard = ''
+      for await (const chunk of client.request()) heard += String(chunk)
+      return heard
+    },
+    async grpc(source, options, port, host) {
+      const client = new grpc.Client(`${host}:${port}`, createGrpcChannelCredentials(source, options))
+      onTestFinished(() => client.close())
+      // The server is no gRPC server: that it is reached is all there is to see.
+      return new Promise((resolve, reject) => {
+        client.makeUnaryRequest(wait.path, write, String, 'hello', (error) =>
+          error?.code === grpc.status.UNAVAILABLE ? reject(error) : resolve(clientId),
+        )
+      })
+    },
+  } satisfies Record<
+    string,
+    (source: TestSource, options: ClientTlsOptions, port: number, host: string) => Promise<string>
+  >
+
+  for (const [kind, call] of Object.entries(origins))
+    test(`by ${kind}, and sees our SVID`, async () => {
+      const web = await TestCa.create()
+      const seen: string[] = []
+      const serve = async (dnsNames: string[], issuer = web) => {
+        const { cert, key } = await issuer.leaf({ uris: [], dnsNames })
+        const asking = { cert, key, requestCert: true, rejectUnauthorized: false, allowHTTP1: true }
+        const server = createSecureServer(asking, (req, res) => {
+          seen.push((req.socket as TLSSocket).getPeerCertificate().subjectaltname ?? '')
+          res.end(clientId)
+        })
+        return listen(server)
+      }
+      const options: ClientTlsOptions = { webServer: { ca: [web.certificate.toPem()] } }
+      expect(await call(await sourceOf(clientId), options, await serve(['localhost']), 'localhost')).toBe(clientId)
+      expect(seen).toEqual([`URI:${clientId}`])
+      for (const port of [await serve(['other.test']), await serve(['localhost'], a)]) {
+        await expect(call(await sourceOf(clientId), options, port, 'localhost')).rejects.toThrow()
+      }
+      expect(seen).toHaveLength(1)
+    })
+})
+
+test('checkHostname of the agent refuses a proved server that has another name', async () => {
+  const { cert, key } = await a.leaf({ uris: [serverId], dnsNames: ['localhost'] })
+  const port = await listen(createSecureServer({ cert, key, allowHTTP1: true }, (_req, res) => res.end('in')))
+  const agent = new SpiffeHttpsAgent(await sourceOf(clientId), { authorize: serverId, checkHostname: true })
+  onTestFinished(() => agent.destroy())
+  expect((await request({ port, agent, servername: 'localhost' })).body).toBe('in')
+  await expect(request({ port, agent, servername: 'other.test' })).rejects.toMatchObject({
+    code: 'ERR_TLS_CERT_ALTNAME_INVALID',
+  })
+})
+
+test("'grpc.max_connection_age_ms' brings a client back with its newest SVID", async () => {
+  const serials: string[] = []
+  const server = new grpc.Server({ 'grpc.max_connection_age_ms': 100, 'grpc.max_connection_age_grace_ms': 100 })
+  const answer = (call: grpc.ServerUnaryCall<string, string>, done: grpc.sendUnaryData<string>) => {
+    serials.push(callerOfCall(call)?.certificate.serialNumber ?? '')
+    done(null, 'done')
+  }
+  server.addService({ wait }, { wait: answer })
+  onTestFinished(() => server.forceShutdown())
+  const port = await listen(serveGrpc(server, await sourceOf(serverId), { authorize: clientId }))
+  const source = await sourceOf(clientId)
+  const client = new grpc.Client(`127.0.0.1:${port}`, createGrpcChannelCredentials(source, { authorize: serverId }))
+  onTestFinished(() => client.close())
+  const call = () =>
+    new Promise((resolve) => client.makeUnaryRequest(wait.path, write, String, 'hello', (error) => resolve(error)))
+  expect(await call()).toBeNull()
+  source.use(await a.svid(clientId))
+  await expect
+    .poll(
+      async () => {
+        await call()
+        return serials.at(-1)
+      },
+      { timeout: 5_000 },
+    )
+    .toBe(source.getX509Svid().serialNumber)
+  expect(serials[0]).not.toBe(serials.at(-1))
 })
