@@ -1,4 +1,3 @@
-import { inspect } from 'node:util'
 import { InvalidInputError } from './spiffe-error.js'
 
 /**
@@ -8,6 +7,11 @@ import { InvalidInputError } from './spiffe-error.js'
  */
 export function expectOneOf(name: string, value: unknown, allowed: readonly unknown[]): void {
   if (value === undefined || allowed.includes(value)) return
-  const list = allowed.map((item) => inspect(item)).join(', ')
-  throw new InvalidInputError('ERR_INVALID_ARGUMENT', `${name} is ${inspect(value)}; expected one of ${list}`)
+  const list = allowed.map(shown).join(', ')
+  throw new InvalidInputError('ERR_INVALID_ARGUMENT', `${name} is ${shown(value)}; expected one of ${list}`)
+}
+
+function shown(value: unknown): string {
+  if (typeof value === 'string') return `'${value}'`
+  return typeof value === 'object' || typeof value === 'function' ? typeof value : String(value)
 }
