@@ -13,5 +13,5 @@ export function expectOneOf(name: string, value: unknown, allowed: readonly unkn
 
 function shown(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`
-  return typeof value === 'object' || typeof value === 'function' ? typeof value : String(value)
+  return typeof value === 'number' || typeof value === 'boolean' ? String(value) : typeof value
 }
