@@ -90,7 +90,7 @@ export function attachSpiffeToServer(server: Server, source: IdentitySource, giv
     gate.admit(socket as TLSSocket)
     return !(socket as TLSSocket).destroyed
   })
-  keepCurrent(server, source, () => {
+  keepCurrent(server, source, gate, () => {
     try {
       identity.renew()
     } catch {
@@ -109,14 +109,23 @@ export function attachSpiffeToServer(server: Server, source: IdentitySource, giv
 const timeToSayNoMs = 5_000
 const rejected = channel('spiffe:tls:rejected')
 
-function keepCurrent(server: Server, source: IdentitySource, update: () => void): void {
+function keepCurrent(server: Server, source: IdentitySource, gate: Gate, update: () => void): void {
   let stop: (() => void) | undefined
-  const start = () => (stop ??= source.onUpdate?.(update))
+  const start = () => {
+    gate.onEmpty = undefined
+    stop ??= source.onUpdate?.(update)
+  }
+  const end = () => {
+    gate.onEmpty = undefined
+    stop?.()
+    stop = undefined
+  }
   start()
   server.on('listening', start)
   server.on('close', () => {
-    stop?.()
-    stop = undefined
+    // Connections that another listener took and handed on are none that the server waits for.
+    if (gate.isEmpty) end()
+    else gate.onEmpty = end
   })
 }
 
@@ -126,6 +135,8 @@ class Gate {
   readonly #options: AttachToServerOptions
   readonly #authorizer: Authorizer | undefined
   readonly #open = new Set<TLSSocket>()
+  /** Called when the last open connection has closed. */
+  onEmpty: (() => void) | undefined
 
   constructor(source: IdentitySource, options: AttachToServerOptions) {
     const { clients = 'required', onUnauthorized = 'destroy', onRejected } = options
@@ -182,7 +193,14 @@ class Gate {
     Object.assign(socket, { authorized: proof.caller !== undefined, authorizationError: null })
     if (!proof.caller) return
     this.#open.add(socket)
-    socket.once('close', () => this.#open.delete(socket))
+    socket.once('close', () => {
+      this.#open.delete(socket)
+      if (this.isEmpty) this.onEmpty?.()
+    })
+  }
+
+  get isEmpty(): boolean {
+    return this.#open.size === 0
   }
 
   recheck(): void {

@@ -2,6 +2,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { once } from 'node:events'
 import * as http2 from 'node:http2'
 import * as https from 'node:https'
+import * as net from 'node:net'
 import * as tls from 'node:tls'
 import { inspect } from 'node:util'
 import { beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest'
@@ -481,6 +482,25 @@ describe('trust that is withdrawn', () => {
     const { source, near, far } = await connected({ onRejected: () => void JSON.parse('') })
     source.use(source.getX509Svid(), (await TestCa.create()).bundle('a.test'))
     for (const socket of [near, far]) if (!socket.closed) await once(socket, 'close')
+  })
+
+  test('ends connections that another listener handed on, also when the server itself has closed', async () => {
+    const source = new TestSource(await a.svid('spiffe://a.test/server'), a.bundle('a.test'))
+    const server = tls.createServer(createTlsOptionsForServer(source), (socket) => {
+      socket.on('error', () => undefined)
+      socket.write('in')
+    })
+    attachSpiffeToServer(server, source, { authorize: authorizeAny() })
+    await listen(server)
+    const port = await listen(net.createServer((socket) => server.emit('connection', socket)))
+    const socket = await connect(port, web)
+    await once(socket, 'data')
+    server.close()
+    await once(server, 'close')
+    expect(source.listeners).toBe(1)
+    source.use(await a.svid('spiffe://a.test/server'), b.bundle('b.test'))
+    await once(socket, 'close')
+    await vi.waitFor(() => expect(source.listeners).toBe(0))
   })
 
   test('recheckPeers asks the authorizer anew', async () => {
