@@ -24,9 +24,9 @@ export type SpiffeHttpsAgentOptions = ClientTlsOptions & WithdrawnTrustOptions &
  * An `https.Agent` that presents the newest SVID and proves each server's SPIFFE ID.
  *
  * When the SVID rotates, idle sockets are closed, requests in flight finish on theirs, and queued requests get a new
- * one. Options of a single request change nothing of TLS but the host name. An agent speaks for one authorizer: make one per kind of
- * server. `destroy()` closes its sockets and lets go of the source, once those have ended that an upgrade or a CONNECT has
- * taken over; they too end when trust in their server is withdrawn.
+ * one. Options of a single request change nothing of TLS but the host name. An agent speaks for one authorizer: make one
+ * per kind of server. `destroy()` closes its sockets and lets go of the source, once those have ended that an upgrade or a
+ * CONNECT has taken over; they too end when trust in their server is withdrawn.
  */
 export class SpiffeHttpsAgent extends Agent {
   readonly #source: IdentitySource
