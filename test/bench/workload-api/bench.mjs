@@ -1,5 +1,5 @@
-// What a workload gets from X509Source beside what it gets from grpc-js alone: three measurements, about twelve minutes
-// with 15 rounds, most of them spent waiting for the end of an outage.
+// What a workload gets from X509Source beside what it gets from grpc-js alone: three measurements, about nine minutes
+// with 15 rounds.
 import { measureLatency } from './latency.mjs'
 import { measureMemory } from './memory.mjs'
 import { measureOutage } from './outage.mjs'
