@@ -1,6 +1,7 @@
 import { parseStrictJson, type JsonValue } from '../encoding/index.js'
 import { SpiffeError } from '../errors/index.js'
 import { TrustDomain } from '../spiffe-id/index.js'
+import { byTrustDomain } from './by-trust-domain.js'
 import { bundleFault } from './jwk-set.js'
 import { SpiffeBundle } from './spiffe-bundle.js'
 
@@ -28,6 +29,27 @@ export class SpiffeBundleMap implements Iterable<SpiffeBundle> {
     return new SpiffeBundleMap(bundles)
   }
 
+  /**
+   * Makes a bundle map, to be marshalled. Refresh hints of the bundles are left out: in a map they would be ignored.
+   * @throws InvalidInputError with code `ERR_INVALID_ARGUMENT` when two bundles are of one trust domain.
+   */
+  static from(bundles: Iterable<SpiffeBundle>): SpiffeBundleMap {
+    return new SpiffeBundleMap(byTrustDomain([...bundles].map(withoutHint)))
+  }
+
+  /** The bundle map as JSON text. */
+  marshal(): string {
+    const members = [...this.#bundles].map(([name, bundle]) => `${JSON.stringify(name)}:${bundle.marshal()}`)
+    return `{"trust_domains":{${members.join(',')}}}`
+  }
+
+  /** The same trust domains with the same bundles, in whatever order. */
+  equals(other: SpiffeBundleMap): boolean {
+    return (
+      this.size === other.size && [...this].every((bundle) => other.get(bundle.trustDomain)?.equals(bundle) === true)
+    )
+  }
+
   get size(): number {
     return this.#bundles.size
   }
@@ -39,6 +61,12 @@ export class SpiffeBundleMap implements Iterable<SpiffeBundle> {
   [Symbol.iterator](): Iterator<SpiffeBundle> {
     return this.#bundles.values()
   }
+}
+
+function withoutHint(bundle: SpiffeBundle): SpiffeBundle {
+  const { trustDomain, x509Bundle, jwtBundle, sequenceNumber } = bundle
+  const [x509Authorities, jwtAuthorities] = [x509Bundle.authorities, jwtBundle.authorities]
+  return SpiffeBundle.from({ trustDomain, x509Authorities, jwtAuthorities, sequenceNumber })
 }
 
 function readDomains(document: Uint8Array | string): ReadonlyMap<string, JsonValue> {
