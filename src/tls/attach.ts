@@ -59,9 +59,9 @@ export type AttachToServerOptions = ExpectedClients &
  * `attachSpiffe` of their own, which also answers 403.
  *
  * Each client is proved synchronously at the end of its handshake, before it or anything that it sent reaches a listener,
- * whenever and however that was added. One that proves nothing is cut off. While the source has no valid SVID every handshake fails. Refusals are told to
- * `onRejected`, and as `{ error, socket, thrown }` to the diagnostics channel `spiffe:tls:rejected`, where `thrown` is what
- * `onRejected` threw, if it did.
+ * whenever and however that was added. One that proves nothing is cut off. While the source has no valid SVID every
+ * handshake fails. Refusals are told to `onRejected`, and as `{ error, socket, thrown }` to the diagnostics channel
+ * `spiffe:tls:rejected`, where `thrown` is what `onRejected` threw, if it did.
  * @throws InvalidInputError with code `ERR_AUTHORIZER_REQUIRED`, `ERR_AUTHORIZER_INVALID`, `ERR_INVALID_ARGUMENT` or
  * `ERR_SERVER_ALREADY_ATTACHED`; and what the source throws when it has no valid SVID.
  */

@@ -2,6 +2,7 @@ import { setImmediate } from 'node:timers/promises'
 import { afterEach, expect, onTestFinished, test, vi } from 'vitest'
 import { TestAgent } from '../../src/dev/testing/index.js'
 import { QuickStartSVID, type QuickStartOptions } from '../../src/quickstart/index.js'
+import { EarlyWarnings } from '../../src/source/early-warnings.js'
 import { BundleSource, JwtSource, X509Source } from '../../src/source/index.js'
 import { WorkloadApiClient } from '../../src/workload-api/index.js'
 
@@ -73,4 +74,20 @@ test('QuickStartSVID tells an ICP agent what its options say', async () => {
     initialTimeoutMs: 500,
   })
   await expect(strict).rejects.toMatchObject({ code: 'ERR_WORKLOAD_API_RESPONSE_INVALID' })
+})
+
+test('equal warnings of the time before somebody could listen are one', async () => {
+  const told: string[] = []
+  const warnings = new EarlyWarnings(
+    (message) => told.push(message),
+    () => false,
+  )
+  for (let n = 0; n < 1_000; n++) warnings.tell('the same')
+  warnings.tell('another')
+  expect(told).toEqual([])
+  warnings.release()
+  await setImmediate()
+  expect(told).toEqual(['the same', 'another'])
+  warnings.tell('the same')
+  expect(told).toHaveLength(3)
 })
